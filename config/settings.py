@@ -1,0 +1,192 @@
+"""The settings of every process, from the environment; all bad variables are reported at once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import dj_database_url
+from environs import Env
+
+from jobs.queues import QUEUES
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+VERSION = "0.1.0"
+
+env = Env(eager=False)
+
+# --- Where things are -------------------------------------------------------------------------
+HOME = Path(env.str("FLAGSHIP_HOME", str(BASE_DIR / ".flagship"))).resolve()
+
+
+def _embedded(name: str) -> dict[str, Any]:
+    """Read what a running `manage.py up` left in the home for its other processes."""
+    try:
+        return dict(json.loads((HOME / name).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return {}
+
+
+_servers = _embedded("servers.json")
+# Nothing listens on port 1: without a system running, commands that need a server say so.
+DATABASE_URL = env.str("DATABASE_URL", _servers.get("DATABASE_URL", "postgresql://127.0.0.1:1/x"))
+REDIS_URL = env.str("REDIS_URL", _servers.get("REDIS_URL", "redis://127.0.0.1:1/0"))
+PUBLIC_URL = env.str("PUBLIC_URL", "http://127.0.0.1:8000")
+STREAMS_URL = env.str("STREAMS_URL", "http://127.0.0.1:8001")
+STORAGE_DIR = Path(env.str("STORAGE_DIR", str(HOME / "storage"))).resolve()
+
+# --- Security ---------------------------------------------------------------------------------
+DEBUG = env.bool("DEBUG", False)
+# Embedded systems generate a key of their own; everything else has to bring one.
+SECRET_KEY = env.str("FLAGSHIP_SECRET_KEY", _embedded("secrets.json").get("secret_key", ""))
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["127.0.0.1", "localhost", "[::1]"])
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", [PUBLIC_URL])
+SECURE_COOKIES = env.bool("SECURE_COOKIES", False)
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_COOKIES
+SESSION_COOKIE_AGE = 8 * 3600
+X_FRAME_OPTIONS = "DENY"
+
+# --- Django -----------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "unfold",
+    "unfold.contrib.filters",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    # Before django_rq: `rqworker` and `rqscheduler` are ours, with its options.
+    "jobs",
+    "flagship",
+    "credits",
+    "builds",
+    "django_rq",
+]
+MIDDLEWARE = [
+    "flagship.middleware.request_context.RequestContextMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "flagship.middleware.api_key.ApiKeyMiddleware",
+    "flagship.middleware.idempotency.IdempotencyMiddleware",
+]
+ROOT_URLCONF = "config.urls"
+WSGI_APPLICATION = "config.wsgi.application"
+ASGI_APPLICATION = "config.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+DATABASES: dict[str, Any] = {
+    "default": {
+        **dj_database_url.parse(DATABASE_URL),
+        "CONN_MAX_AGE": env.int("DATABASE_CONN_MAX_AGE_S", 600),
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": {
+            "connect_timeout": 2,
+            "application_name": "flagship",
+            "options": "-c statement_timeout=15000 -c lock_timeout=3000"
+            " -c idle_in_transaction_session_timeout=15000",
+        },
+    }
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+USE_I18N = False
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / "static"
+WHITENOISE_USE_FINDERS = True
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+LOGIN_URL = "admin:login"
+
+# --- REST API ---------------------------------------------------------------------------------
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["flagship.api.authentication.ApiKeyAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["flagship.api.permissions.HasScope"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "flagship.api.schema.FlagShipAutoSchema",
+    "EXCEPTION_HANDLER": "flagship.api.exception_handler.handle_exception",
+    "UNAUTHENTICATED_USER": None,
+    "DATETIME_FORMAT": "%Y-%m-%dT%H:%M:%S.%fZ",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "FlagShip",
+    "DESCRIPTION": "Builds, credits and jobs over HTTP.",
+    "VERSION": VERSION,
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+}
+
+# --- Queues -----------------------------------------------------------------------------------
+_queue = {"URL": REDIS_URL, "DEFAULT_TIMEOUT": 3600}
+# django-rq wants a `default` entry; nothing is ever enqueued there.
+RQ_QUEUES = {name: dict(_queue) for name in ("default", *QUEUES)}
+RQ = {
+    "JOB_CLASS": "jobs.worker.doorbell.Doorbell",
+    "WORKER_CLASS": "jobs.worker.worker.ThreadWorker",
+    "SCHEDULER_CLASS": "jobs.worker.scheduler.SweepingScheduler",
+    "COMMIT_MODE": "auto",
+}
+RQ_SHOW_ADMIN_LINK = False
+WORKER_SLOTS = env.int("WORKER_SLOTS", 100)
+WORKER_DRAIN_LIMIT_S = env.float("WORKER_DRAIN_LIMIT_S", 25.0)
+JOB_LEASE_S = env.float("JOB_LEASE_S", 15.0)
+JOB_LEASE_RENEWAL_S = env.float("JOB_LEASE_RENEWAL_S", 5.0)
+SWEEP_INTERVAL_S = env.float("SWEEP_INTERVAL_S", 0.5)
+
+# --- Builds -----------------------------------------------------------------------------------
+# auto: bubblewrap where present; required: refuse to build without it; off: never.
+BUILD_SANDBOX = env.str("BUILD_SANDBOX", "auto")
+BUILD_TIMEOUT_S = env.float("BUILD_TIMEOUT_S", 600.0)
+BUILD_MEMORY_BYTES = env.int("BUILD_MEMORY_BYTES", 2 * 1024**3)
+BUILD_OUTPUT_BYTES = env.int("BUILD_OUTPUT_BYTES", 512 * 1024**2)
+SOURCE_ARCHIVE_BYTES = env.int("SOURCE_ARCHIVE_BYTES", 50 * 1024**2)
+SOURCE_UNPACKED_BYTES = env.int("SOURCE_UNPACKED_BYTES", 256 * 1024**2)
+SOURCE_FILES = env.int("SOURCE_FILES", 10_000)
+
+# --- Logs -------------------------------------------------------------------------------------
+LOG_LEVEL = env.str("LOG_LEVEL", "INFO")
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": LOG_LEVEL},
+}
+
+# --- Console theme ----------------------------------------------------------------------------
+UNFOLD: dict[str, Any] = {
+    "SITE_TITLE": "FlagShip",
+    "SITE_HEADER": "FlagShip",
+    "SITE_SUBHEADER": "Operations console",
+    "SHOW_HISTORY": False,
+    "SHOW_VIEW_ON_SITE": False,
+}
+
+env.seal()

@@ -1,0 +1,39 @@
+"""The validated data of one job."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Payload(BaseModel):
+    """Base of every payload: frozen, nothing unknown accepted, explicit kind and version.
+
+    A payload holds ids and scalars only, never model instances or secrets. KIND is the stable
+    name of the job type (`<app>.<verb_noun>`); VERSION grows when the meaning of a field does.
+    Source: W-03.
+    """
+
+    KIND: ClassVar[str]
+    VERSION: ClassVar[int] = 1
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the payload as the JSON object that is stored in the job's row."""
+        return self.model_dump(mode="json")
+
+
+class Probe(Payload):
+    """A drill: does what it is told and touches nothing, so any number of runs is safe."""
+
+    KIND: ClassVar[str] = "jobs.probe"
+
+    action: Literal["succeed", "fail", "give_up", "exit"] = "succeed"
+    sleep_s: float = Field(default=0.0, ge=0, le=3600)
+    steps: int = Field(default=1, ge=1, le=100, description="Progress reports while sleeping.")
+    fail_times: int = Field(
+        default=1_000_000, ge=1, description="Runs that fail before it succeeds."
+    )
+    note: str = Field(default="", max_length=200)

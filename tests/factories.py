@@ -1,0 +1,3 @@
+"""One factory per model: the smallest valid row."""
+
+from __future__ import annotations
