@@ -1,0 +1,10 @@
+"""The engine's tables: PostgreSQL is the truth, Redis only rings."""
+
+from __future__ import annotations
+
+from jobs.models.attempt import JobAttempt
+from jobs.models.failed_job import FailedJob
+from jobs.models.job import Job
+from jobs.models.schedule import Schedule
+
+__all__ = ["FailedJob", "Job", "JobAttempt", "Schedule"]

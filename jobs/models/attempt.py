@@ -1,0 +1,53 @@
+"""One run of a job, written once and closed once."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+
+from jobs.models.job import Job
+from jobs.states import Outcome
+
+
+class JobAttempt(models.Model):
+    """What happened in one run; never overwritten by a later one (W-05).
+
+    `token` is the fence this run held, so that closing it twice cannot happen. `retry_at` is when
+    the run that follows may start, from the same statement and clock reading as `ended_at`.
+    """
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="attempt_set")
+    number = models.PositiveIntegerField()
+    token = models.PositiveBigIntegerField()
+    worker = models.CharField(max_length=100)
+    outcome = models.CharField(
+        max_length=20,
+        choices=[(outcome.value, outcome.value) for outcome in Outcome],
+        default=Outcome.RUNNING.value,
+    )
+    started_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True, blank=True)
+    retry_at = models.DateTimeField(null=True, blank=True)
+    error_class = models.CharField(max_length=200, blank=True, default="")
+    message = models.TextField(blank=True, default="")
+    traceback = models.TextField(blank=True, default="")
+
+    class Meta:
+        ordering = ("job_id", "number")
+        constraints = [
+            models.UniqueConstraint(fields=["job", "token"], name="job_attempt_one_per_token"),
+            models.UniqueConstraint(fields=["job", "number"], name="job_attempt_one_per_number"),
+            models.CheckConstraint(condition=Q(number__gte=1), name="job_attempt_counts_from_one"),
+            models.CheckConstraint(
+                condition=Q(outcome__in=[outcome.value for outcome in Outcome]),
+                name="job_attempt_outcome_known",
+            ),
+            models.CheckConstraint(
+                condition=Q(outcome="running", ended_at__isnull=True)
+                | (~Q(outcome="running") & Q(ended_at__isnull=False)),
+                name="job_attempt_ended_at_when_closed",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"attempt {self.number} of {self.job_id.hex}"

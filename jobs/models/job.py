@@ -1,0 +1,136 @@
+"""One unit of work that was accepted and will end exactly once."""
+
+from __future__ import annotations
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import F, Func, Q
+from django.db.models.functions import Now
+
+from jobs.ids import new_id
+from jobs.states import FINISHED, WAITING, JobState
+
+
+def _present_exactly_in(column: str, states: tuple[str, ...], name: str) -> models.Constraint:
+    """Build the check that a column is set in these states and empty in all others."""
+    values = [str(state) for state in states]
+    inside = Q(**{f"{column}__isnull": False}, state__in=values)
+    outside = Q(**{f"{column}__isnull": True}) & ~Q(state__in=values)
+    return models.CheckConstraint(condition=inside | outside, name=name)
+
+
+class Job(models.Model):
+    """The row is the truth about a job; RQ only carries its id (W-04, W-05).
+
+    Three counters are kept apart. `attempts` counts runs started and numbers them from 1, also
+    across a requeue. `failures` is the retry budget used: the job is dead when it has more than
+    `backoff_s` has waits. `crashes` counts lost workers, which cost no retry; the third is fatal
+    (W-06). `lease_token` is the fence: it only grows, and a write that names an older one is
+    refused. Every time in here was read from the database's clock.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    kind = models.CharField(max_length=100)
+    version = models.PositiveIntegerField(default=1)
+    queue = models.CharField(max_length=100)
+    organization_id = models.UUIDField(null=True, blank=True)
+    payload = models.JSONField()
+    dedupe_key = models.CharField(max_length=200, null=True, blank=True)  # noqa: DJ001 (unique)
+
+    state = models.CharField(
+        max_length=20,
+        choices=[(state.value, state.value) for state in JobState],
+        default=JobState.PENDING.value,
+    )
+    attempts = models.PositiveIntegerField(default=0)
+    failures = models.PositiveIntegerField(default=0)
+    crashes = models.PositiveIntegerField(default=0)
+    backoff_s = ArrayField(models.FloatField(), default=list)
+    timeout_s = models.FloatField()
+
+    next_attempt_at = models.DateTimeField(null=True, blank=True)
+    delivery_no = models.PositiveIntegerField(default=0)
+    published_at = models.DateTimeField(null=True, blank=True)
+    lease_token = models.PositiveBigIntegerField(default=0)
+    lease_owner = models.CharField(max_length=100, blank=True, default="")
+    lease_until = models.DateTimeField(null=True, blank=True)
+    cancel_requested_at = models.DateTimeField(null=True, blank=True)
+
+    request_id = models.CharField(max_length=100, blank=True, default="")
+    correlation_id = models.CharField(max_length=100, blank=True, default="")
+    progress = models.JSONField(null=True, blank=True)
+    result = models.JSONField(null=True, blank=True)
+
+    created_at = models.DateTimeField(db_default=Now())
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ("-id",)
+        constraints = [
+            models.UniqueConstraint(fields=["dedupe_key"], name="job_dedupe_key_unique"),
+            models.CheckConstraint(
+                condition=Q(state__in=[state.value for state in JobState]), name="job_state_known"
+            ),
+            models.CheckConstraint(condition=Q(timeout_s__gt=0), name="job_timeout_positive"),
+            models.CheckConstraint(
+                condition=Q(failures__lte=F("attempts")), name="job_failures_within_attempts"
+            ),
+            models.CheckConstraint(
+                condition=Q(failures__lte=Func("backoff_s", function="cardinality") + 1),
+                name="job_failures_within_budget",
+            ),
+            models.CheckConstraint(
+                condition=Q(lease_token__gte=F("attempts")), name="job_fence_grows_with_attempts"
+            ),
+            models.CheckConstraint(
+                condition=Q(attempts=0, started_at__isnull=True)
+                | Q(attempts__gt=0, started_at__isnull=False),
+                name="job_started_at_after_first_run",
+            ),
+            _present_exactly_in("next_attempt_at", WAITING, "job_next_attempt_at_while_waiting"),
+            _present_exactly_in("published_at", ("queued",), "job_published_at_in_queued"),
+            _present_exactly_in("lease_until", ("running",), "job_lease_while_running"),
+            _present_exactly_in("finished_at", FINISHED, "job_finished_at_in_final_states"),
+            models.CheckConstraint(
+                condition=(Q(lease_owner="") & ~Q(state="running"))
+                | (~Q(lease_owner="") & Q(state="running")),
+                name="job_lease_owner_while_running",
+            ),
+            models.CheckConstraint(
+                condition=Q(cancel_requested_at__isnull=True)
+                | Q(state__in=["running", "succeeded", "cancelled"]),
+                name="job_cancel_requested_only_of_running",
+            ),
+            models.CheckConstraint(
+                condition=Q(result__isnull=True) | Q(state="succeeded"),
+                name="job_result_only_of_succeeded",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["next_attempt_at"],
+                name="job_due_idx",
+                condition=Q(state__in=["pending", "retry_wait"]),
+            ),
+            models.Index(
+                fields=["published_at"], name="job_published_idx", condition=Q(state="queued")
+            ),
+            models.Index(
+                fields=["lease_until"], name="job_lease_idx", condition=Q(state="running")
+            ),
+            models.Index(
+                fields=["queue", "state"],
+                name="job_unfinished_idx",
+                condition=Q(finished_at__isnull=True),
+            ),
+            models.Index(fields=["organization_id", "-id"], name="job_organization_idx"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.id.hex}"
+
+    @property
+    def max_attempts(self) -> int:
+        """Runs that may fail before the job is a dead letter: "5 retries" are 6 (W-02)."""
+        return len(self.backoff_s) + 1
