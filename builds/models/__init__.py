@@ -1,0 +1,10 @@
+"""Rows of the builds domain."""
+
+from __future__ import annotations
+
+from builds.models.build import Build
+from builds.models.log import BuildLogLine, BuildTransition
+from builds.models.project import Project
+from builds.models.source import Source
+
+__all__ = ["Build", "BuildLogLine", "BuildTransition", "Project", "Source"]

@@ -1,0 +1,162 @@
+"""One build of one source: the row that moves from queued to a final state."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+from builds.states import ACTIVE, FINAL, MOVES, BuildState
+from jobs.ids import new_id
+
+_ACTIVE: Final = [str(state) for state in ACTIVE]
+_FINAL: Final = [str(state) for state in FINAL]
+
+
+def _legal_pairs() -> Q:
+    """The (previous state, state) pairs a row may hold; no comparison with NULL decides it."""
+    pairs = Q(previous_state__isnull=True, state=str(BuildState.QUEUED))
+    for before, after in MOVES.items():
+        if after:
+            pairs |= Q(
+                previous_state__isnull=False,
+                previous_state=str(before),
+                state__in=[str(state) for state in after],
+            )
+    return pairs
+
+
+def _present_exactly_in(column: str, states: list[str], name: str) -> models.Constraint:
+    """Build the check that a column is set in these states and empty in all others."""
+    inside = Q(**{f"{column}__isnull": False}, state__in=states)
+    outside = Q(**{f"{column}__isnull": True}) & ~Q(state__in=states)
+    return models.CheckConstraint(condition=inside | outside, name=name)
+
+
+class Build(models.Model):
+    """Written by builds.services; a final row is never edited, no row is ever deleted.
+
+    The database decides what may happen to `state`: a trigger compares the old row with the new
+    one, writes `previous_state` and a BuildTransition, and refuses every other move, also from
+    raw SQL and in the replica role (B-02). `slot` is the place the build takes among the active
+    ones of its project: unique there while active, below `max_active`, which a cascading foreign
+    key keeps equal to the project's (B-03). `fence` is the lease token of the job that builds.
+    `moved_by` names who made the latest move and goes into its transition.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    organization = models.ForeignKey(
+        "flagship.Organization", on_delete=models.PROTECT, related_name="+"
+    )
+    # Foreign keys with the organization, and the one that carries max_active: in the migration.
+    project = models.ForeignKey(
+        "builds.Project", on_delete=models.PROTECT, related_name="builds", db_constraint=False
+    )
+    source = models.ForeignKey(
+        "builds.Source", on_delete=models.PROTECT, related_name="builds", db_constraint=False
+    )
+
+    state = models.CharField(
+        max_length=20,
+        choices=[(state.value, state.value) for state in BuildState],
+        default=BuildState.QUEUED.value,
+    )
+    previous_state = models.CharField(  # noqa: DJ001 (the seed's column: NULL before any move)
+        max_length=20, null=True, blank=True
+    )
+    moved_by = models.CharField(max_length=150)
+    max_active = models.PositiveSmallIntegerField()
+    slot = models.SmallIntegerField(null=True, blank=True)
+
+    builder = models.CharField(max_length=50)
+    options = models.JSONField(default=dict, blank=True)
+    job_id = models.UUIDField(unique=True)
+    fence = models.PositiveBigIntegerField(null=True, blank=True)
+    reservation_id = models.UUIDField(unique=True)
+    estimated_credits = models.PositiveBigIntegerField()
+    charged_credits = models.PositiveBigIntegerField(null=True, blank=True)
+
+    artifact_sha256 = models.CharField(max_length=64, null=True, blank=True)  # noqa: DJ001
+    artifact_bytes = models.PositiveBigIntegerField(null=True, blank=True)
+    artifact_files = models.PositiveIntegerField(null=True, blank=True)
+    error_code = models.CharField(max_length=60, null=True, blank=True)  # noqa: DJ001
+    error_message = models.CharField(max_length=2000, blank=True, default="")
+
+    created_by = models.CharField(max_length=150)
+    idempotency_key_hash = models.CharField(max_length=64, null=True, blank=True)  # noqa: DJ001
+    request_id = models.CharField(max_length=128, blank=True, default="")
+    correlation_id = models.CharField(max_length=128, blank=True, default="")
+    cancel_requested_by = models.CharField(max_length=150, blank=True, default="")
+
+    queued_at = models.DateTimeField(db_default=Now())
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ("-id",)
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(state__in=_ACTIVE + _FINAL), name="build_state_known"
+            ),
+            models.CheckConstraint(condition=_legal_pairs(), name="build_move_legal"),
+            models.CheckConstraint(
+                condition=Q(slot__isnull=True)
+                | Q(slot__isnull=False, slot__gte=0, slot__lt=F("max_active")),
+                name="build_slot_below_max_active",
+            ),
+            models.UniqueConstraint(
+                fields=["project", "slot"],
+                name="build_one_active_per_slot",
+                condition=Q(state__in=_ACTIVE),
+            ),
+            # The key that made a build makes no other, also after its stored answer has gone.
+            models.UniqueConstraint(
+                fields=["organization", "idempotency_key_hash"],
+                name="build_idempotency_key_unique",
+            ),
+            # Target of the project's live pointer.
+            models.UniqueConstraint(fields=["project", "id"], name="build_project_key"),
+            _present_exactly_in("slot", _ACTIVE, "build_slot_while_active"),
+            _present_exactly_in("finished_at", _FINAL, "build_finished_at_in_final_states"),
+            _present_exactly_in("fence", [str(BuildState.BUILDING)], "build_fence_while_building"),
+            _present_exactly_in("error_code", [str(BuildState.FAILED)], "build_error_of_failed"),
+            *(
+                _present_exactly_in(column, [str(BuildState.DEPLOYED)], f"build_{column}_deployed")
+                for column in (
+                    "artifact_sha256",
+                    "artifact_bytes",
+                    "artifact_files",
+                    "charged_credits",
+                )
+            ),
+            models.CheckConstraint(
+                condition=Q(state=str(BuildState.QUEUED), started_at__isnull=True)
+                | Q(state=str(BuildState.BUILDING), started_at__isnull=False)
+                | Q(
+                    state__in=_FINAL,
+                    previous_state__isnull=False,
+                    previous_state=str(BuildState.QUEUED),
+                    started_at__isnull=True,
+                )
+                | Q(
+                    state__in=_FINAL,
+                    previous_state__isnull=False,
+                    previous_state=str(BuildState.BUILDING),
+                    started_at__isnull=False,
+                ),
+                name="build_started_at_once_building",
+            ),
+            models.CheckConstraint(
+                condition=Q(estimated_credits__gte=1), name="build_estimate_positive"
+            ),
+            models.CheckConstraint(condition=~Q(moved_by=""), name="build_mover_named"),
+        ]
+        indexes = [
+            models.Index(fields=["organization", "-id"], name="build_listing_idx"),
+            models.Index(fields=["project", "-id"], name="build_project_listing_idx"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.state} build {self.id.hex}"
