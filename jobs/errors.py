@@ -68,3 +68,66 @@ class LeaseLost(Interrupted):
 
 class HandedBack(Interrupted):
     """The worker is stopping and gives the job back; not counted as an attempt."""
+
+
+class InvalidPayload(Refusal):
+    """The payload does not match the schema of its kind (W-03)."""
+
+    code = "INVALID_PAYLOAD"
+    status = 422
+    title = "The payload does not match the schema of its kind."
+    next_step = "Correct the field named in data.field; the schemas are listed by kind in the docs."
+
+
+class UnknownKind(Refusal):
+    """No handler is registered for the kind, or it is not offered to clients."""
+
+    code = "UNKNOWN_JOB_KIND"
+    status = 422
+    title = "No such kind of job is offered."
+    next_step = "Use one of the kinds in data.kinds."
+
+
+class JobNotFound(Refusal):
+    """No job of the caller's organization has this id."""
+
+    code = "JOB_NOT_FOUND"
+    status = 404
+    title = "The job does not exist."
+    next_step = "Check the id; list your jobs with GET /api/jobs."
+
+
+class JobAlreadyFinished(Refusal):
+    """The job has ended, there is nothing left to cancel."""
+
+    code = "JOB_ALREADY_FINISHED"
+    status = 409
+    title = "The job has already ended."
+    next_step = "Read the job to see how it ended; data.state names its state."
+
+
+class DeadLetterNotFound(Refusal):
+    """No dead letter has this id."""
+
+    code = "DEAD_LETTER_NOT_FOUND"
+    status = 404
+    title = "The dead letter does not exist."
+    next_step = "Check the id in the list of dead letters."
+
+
+class DeadLetterNotOpen(Refusal):
+    """Somebody has requeued or discarded the dead letter already (D-03)."""
+
+    code = "DEAD_LETTER_NOT_OPEN"
+    status = 409
+    title = "The dead letter has already been dealt with."
+    next_step = "Nothing is left to do; data.state says what was decided."
+
+
+class ReasonRequired(Refusal):
+    """A dead letter is not discarded without a reason (D-04)."""
+
+    code = "REASON_REQUIRED"
+    status = 422
+    title = "A reason is required."
+    next_step = "Say why in a few words; the reason is kept with the dead letter."

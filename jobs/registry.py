@@ -1,0 +1,166 @@
+"""Which function handles which kind of job, and what runs on a schedule."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from pydantic import ValidationError
+
+from jobs.context import Death, JobContext
+from jobs.errors import InvalidPayload, UnknownKind
+from jobs.payloads import Payload
+from jobs.queues import QUEUES
+from jobs.retry import RetryPolicy
+
+P = TypeVar("P", bound=Payload)
+Function = Callable[[P, JobContext], dict[str, Any] | None]
+OnDead = Callable[[P, Death], None]
+OnRequeue = Callable[[P, uuid.UUID], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """Everything the engine knows about a kind; the policy is copied into each job's row."""
+
+    payload: type[Payload]
+    function: Callable[[Any, JobContext], dict[str, Any] | None]
+    queue: str
+    timeout_s: float
+    retry: RetryPolicy
+    on_dead: Callable[[Any, Death], None] | None
+    on_requeue: Callable[[Any, uuid.UUID], None] | None
+    scope: str | None
+    aliases: tuple[str, ...]
+
+    @property
+    def kind(self) -> str:
+        """Stable name of the job type."""
+        return self.payload.KIND
+
+    def load(self, stored: dict[str, Any]) -> Payload:
+        """Read a stored payload with today's class.
+
+        Raises: InvalidPayload, naming the first field that does not fit.
+        """
+        try:
+            return self.payload.model_validate_json(json.dumps(stored))
+        except ValidationError as error:
+            raise _refuse(self.kind, error) from None
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduledJob:
+    """One declaration of recurring work: exactly one of `every_s` and `cron` is set."""
+
+    name: str
+    payload: Payload
+    every_s: float | None
+    cron: str
+    timezone: str
+
+
+_handlers: Final[dict[str, Handler]] = {}
+_names: Final[dict[str, Handler]] = {}
+_schedules: Final[dict[str, ScheduledJob]] = {}
+
+
+def handler(
+    payload: type[P],
+    *,
+    queue: str,
+    timeout_s: float,
+    retry: RetryPolicy | None = None,
+    on_dead: OnDead[P] | None = None,
+    on_requeue: OnRequeue[P] | None = None,
+    scope: str | None = None,
+    aliases: tuple[str, ...] = (),
+) -> Callable[[Function[P]], Function[P]]:
+    """Declare the function that handles a kind.
+
+    `on_dead` runs in the transaction that buries a job of this kind, before the job's row is
+    locked; `on_requeue` in the one that requeues it, where it may raise a Refusal. `scope` offers
+    the kind to API clients that hold it. `aliases` are names the kind had before.
+
+    Raises: ValueError for a kind declared twice, an unknown queue or a timeout that is not
+    positive: all of them at import, so that no process starts with them.
+    """
+    if queue not in QUEUES:
+        raise ValueError(f"{payload.KIND}: unknown queue {queue!r}")
+    if timeout_s <= 0:
+        raise ValueError(f"{payload.KIND}: timeout_s must be positive")
+
+    def register(function: Function[P]) -> Function[P]:
+        policy = QUEUES[queue].retry if retry is None else retry
+        _register(
+            Handler(
+                payload, function, queue, timeout_s, policy, on_dead, on_requeue, scope, aliases
+            )
+        )
+        return function
+
+    return register
+
+
+def schedule(
+    name: str,
+    payload: Payload,
+    *,
+    every_s: float | None = None,
+    cron: str = "",
+    timezone: str = "UTC",
+) -> None:
+    """Declare recurring work, in an app's `schedules` module.
+
+    Raises: ValueError for a name declared twice or without exactly one of `every_s` and `cron`.
+    """
+    if (every_s is None) == (not cron) or (every_s is not None and every_s <= 0):
+        raise ValueError(f"{name}: give either every_s or cron")
+    if name in _schedules:
+        raise ValueError(f"the schedule {name} is declared twice")
+    _schedules[name] = ScheduledJob(name, payload, every_s, cron, timezone)
+
+
+def get_handler(kind: str) -> Handler:
+    """Return the handler of a kind or of one of its former names.
+
+    Raises: UnknownKind.
+    """
+    try:
+        return _names[kind]
+    except KeyError:
+        raise UnknownKind(f"No handler is registered for the kind {kind!r}.") from None
+
+
+def all_handlers() -> list[Handler]:
+    """Return every handler, by kind."""
+    return [_handlers[kind] for kind in sorted(_handlers)]
+
+
+def scheduled() -> list[ScheduledJob]:
+    """Return every declared schedule, by name."""
+    return [_schedules[name] for name in sorted(_schedules)]
+
+
+def _register(new: Handler) -> None:
+    for name in (new.kind, *new.aliases):
+        if name in _names:
+            raise ValueError(f"the kind {name} is declared twice")
+    _handlers[new.kind] = new
+    _names.update(dict.fromkeys((new.kind, *new.aliases), new))
+
+
+def _refuse(kind: str, error: ValidationError) -> InvalidPayload:
+    """Turn pydantic's findings into a refusal that names the fields."""
+    findings = [
+        {"field": ".".join(str(part) for part in found["loc"]), "problem": found["msg"]}
+        for found in error.errors(include_url=False, include_context=False, include_input=False)
+    ]
+    first = findings[0]
+    return InvalidPayload(
+        f"{kind}: {first['field'] or 'payload'}: {first['problem']}",
+        data={"kind": kind, "field": first["field"], "problems": findings},
+    )

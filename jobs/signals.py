@@ -1,0 +1,23 @@
+"""What the engine tells the apps above it; sent inside the transaction that makes it true.
+
+A receiver that raises rolls the move back, so that nothing happens unrecorded (D-06).
+"""
+
+from __future__ import annotations
+
+from django.dispatch import Signal
+
+buried = Signal()
+"""A job has become a dead letter. Arguments: `failed_job`."""
+
+requeued = Signal()
+"""An operator sent a dead letter back to work. Arguments: `failed_job`, `actor`."""
+
+discarded = Signal()
+"""An operator gave a dead letter up. Arguments: `failed_job`, `actor`, `reason`."""
+
+cancelled = Signal()
+"""A job was cancelled, or a running one confirmed it.
+
+Arguments: `job_id`, `kind`, `organization_id`, `actor` (empty when a worker confirms).
+"""
