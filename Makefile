@@ -1,0 +1,45 @@
+# Needs Python 3.11 or later and make; everything else is installed into .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+MANAGE := $(BIN)/python manage.py
+ARGS ?=
+
+.PHONY: help demo up test check soak bench clean
+.DEFAULT_GOAL := help
+
+help: ## Show this list
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 8
+
+demo: .venv/.ready ## Start a system, build two real sites through it, show what happened, stop
+	$(MANAGE) demo $(ARGS)
+
+up: .venv/.ready ## Start a system and keep it running until Ctrl-C
+	$(MANAGE) up $(ARGS)
+
+test: .venv/.ready ## Run every test (ARGS="tests/unit -k ledger" for some)
+	$(BIN)/python -m pytest $(ARGS)
+
+# An empty DATABASE_URL means no database: drift shows between models and migration files alone.
+check: .venv/.ready ## Format, lint, types, import contracts, migrations, Django's own checks
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy .
+	$(BIN)/lint-imports
+	DATABASE_URL= FLAGSHIP_SECRET_KEY=check $(MANAGE) makemigrations --check --dry-run
+	FLAGSHIP_SECRET_KEY=check $(MANAGE) check --fail-level WARNING
+
+soak: .venv/.ready ## Run the kill and race tests for longer
+	FLAGSHIP_SOAK=1 $(BIN)/python -m pytest tests/faults tests/races $(ARGS)
+
+bench: .venv/.ready ## List the benchmarks, or run one: make bench ARGS=hundred_probes
+	$(BIN)/python -m bench $(ARGS)
+
+clean: ## Remove .venv and caches; data under .flagship stays
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/.ready: requirements.lock
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@touch $@
