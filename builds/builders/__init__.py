@@ -1,0 +1,8 @@
+"""Builders: what turns a source into a site. One file per builder; see docs/builds.md."""
+
+from __future__ import annotations
+
+from builds.builders.builder import Builder
+from builds.builders.registry import builder_names, get_builder
+
+__all__ = ["Builder", "builder_names", "get_builder"]

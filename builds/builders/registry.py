@@ -1,0 +1,46 @@
+"""The builders there are, found by looking into the package."""
+
+from __future__ import annotations
+
+import pkgutil
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+
+from builds.builders.builder import Builder
+from builds.errors import UnknownBuilder
+
+
+def get_builder(name: str) -> Builder:
+    """Return the builder of a name.
+
+    Raises: UnknownBuilder listing the names there are.
+    """
+    try:
+        return _builders()[name]
+    except KeyError:
+        raise UnknownBuilder(
+            f"There is no builder `{name[:60]}`.", data={"builders": list(builder_names())}
+        ) from None
+
+
+def builder_names() -> tuple[str, ...]:
+    """Return the names of all builders, sorted."""
+    return tuple(_builders())
+
+
+@cache
+def _builders() -> dict[str, Builder]:
+    """Collect the `BUILDER` of every module beside this one; a new builder is a new file."""
+    package = __name__.rpartition(".")[0]
+    found: dict[str, Builder] = {}
+    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
+        if module.ispkg:
+            continue
+        builder = getattr(import_module(f"{package}.{module.name}"), "BUILDER", None)
+        if not isinstance(builder, Builder):
+            continue
+        if builder.name in found:
+            raise RuntimeError(f"two builders are named {builder.name}")
+        found[builder.name] = builder
+    return dict(sorted(found.items()))

@@ -1,0 +1,1 @@
+"""The outside world of builds: archives, the sandbox and the storage."""

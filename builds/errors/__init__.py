@@ -1,0 +1,63 @@
+"""Refusals of the builds app, a file per subject."""
+
+from __future__ import annotations
+
+from builds.errors.archives import (
+    ArchiveBomb,
+    ArchiveInvalid,
+    ArchiveRefused,
+    ArchiveTooLarge,
+    ArchiveTooManyFiles,
+    ArchiveUnsafeEntry,
+)
+from builds.errors.builders import (
+    BuilderOptionsInvalid,
+    SiteConfigurationRefused,
+    UnknownBuilder,
+)
+from builds.errors.builds import (
+    BuildAlreadyRunning,
+    BuildFinished,
+    BuildKeyUsed,
+    BuildNotFound,
+    InvalidStateTransition,
+    LogCursorInvalid,
+    MaxActiveInUse,
+    PageNotFound,
+    ProjectNotFound,
+    SlugTaken,
+    SourceNotFound,
+    UploadInvalid,
+)
+from builds.errors.sandbox import (
+    OutputTooLarge,
+    OutputUnsafeEntry,
+    SandboxUnavailable,
+)
+
+__all__ = [
+    "ArchiveBomb",
+    "ArchiveInvalid",
+    "ArchiveRefused",
+    "ArchiveTooLarge",
+    "ArchiveTooManyFiles",
+    "ArchiveUnsafeEntry",
+    "BuildAlreadyRunning",
+    "BuildFinished",
+    "BuildKeyUsed",
+    "BuildNotFound",
+    "BuilderOptionsInvalid",
+    "InvalidStateTransition",
+    "LogCursorInvalid",
+    "MaxActiveInUse",
+    "OutputTooLarge",
+    "OutputUnsafeEntry",
+    "PageNotFound",
+    "ProjectNotFound",
+    "SandboxUnavailable",
+    "SiteConfigurationRefused",
+    "SlugTaken",
+    "SourceNotFound",
+    "UnknownBuilder",
+    "UploadInvalid",
+]
