@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import dj_database_url
+from django.templatetags.static import static
+from django.urls import reverse_lazy
 from environs import Env
 
 from jobs.queues import QUEUES
@@ -180,13 +182,83 @@ LOGGING = {
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
 }
 
+
 # --- Console theme ----------------------------------------------------------------------------
+def _page(title: str, icon: str, model: str, **more: Any) -> dict[str, Any]:
+    """Describe an entry of the sidebar, shown to those who may view the model."""
+    app, name = model.split(".")
+    return {
+        "title": title,
+        "icon": icon,
+        "link": reverse_lazy(f"admin:{app}_{name}_changelist"),
+        "permission": lambda request: request.user.has_perm(f"{app}.view_{name}"),
+        **more,
+    }
+
+
+_NAVIGATION: dict[str, list[dict[str, Any]]] = {
+    "Work": [
+        _page(
+            *("Dead letters", "report", "jobs.failedjob"),
+            badge="jobs.admin.badges.open_dead_letters",
+            badge_variant="danger",
+        ),
+        _page("Jobs", "work_history", "jobs.job"),
+        _page("Schedules", "schedule", "jobs.schedule"),
+    ],
+    "Builds": [
+        _page("Builds", "deployed_code", "builds.build"),
+        _page("Projects", "web", "builds.project"),
+        _page("Sources", "folder_zip", "builds.source"),
+    ],
+    "Credits": [
+        _page("Accounts", "account_balance_wallet", "credits.account"),
+        _page("Reservations", "lock_clock", "credits.reservation"),
+        _page("Entries", "receipt_long", "credits.entry"),
+        _page("Packages", "sell", "credits.package"),
+    ],
+    "Platform": [
+        _page("Organizations", "apartment", "flagship.organization"),
+        _page("API keys", "key", "flagship.apikey"),
+        _page("Audit events", "fact_check", "flagship.auditevent"),
+    ],
+    "People": [
+        _page("Operators", "person", "auth.user"),
+        _page("Groups", "group", "auth.group"),
+    ],
+}
 UNFOLD: dict[str, Any] = {
     "SITE_TITLE": "FlagShip",
     "SITE_HEADER": "FlagShip",
     "SITE_SUBHEADER": "Operations console",
+    "SITE_SYMBOL": "flag",
+    "SITE_URL": reverse_lazy("admin:index"),
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
+    "STYLES": [lambda request: static("jobs/console.css")],
+    "COLORS": {
+        # Blue: reds, oranges and greens are kept for what they say about a row.
+        "primary": {
+            "50": "oklch(97% .014 254.604)",
+            "100": "oklch(93.2% .032 255.585)",
+            "200": "oklch(88.2% .059 254.128)",
+            "300": "oklch(80.9% .105 251.813)",
+            "400": "oklch(70.7% .165 254.624)",
+            "500": "oklch(62.3% .214 259.815)",
+            "600": "oklch(54.6% .245 262.881)",
+            "700": "oklch(48.8% .243 264.376)",
+            "800": "oklch(42.4% .199 265.638)",
+            "900": "oklch(37.9% .146 265.522)",
+            "950": "oklch(28.2% .091 267.935)",
+        },
+    },
+    "SIDEBAR": {
+        "show_search": True,
+        "navigation": [
+            {"title": title, "separator": True, "items": pages}
+            for title, pages in _NAVIGATION.items()
+        ],
+    },
 }
 
 env.seal()

@@ -1,0 +1,232 @@
+"""Jobs, read-only, with every attempt."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from unfold.decorators import display
+
+from jobs.admin import subjects
+from jobs.admin.base import ReadOnlyAdmin
+from jobs.admin.display import badge, duration, moment, mono, pretty_json
+from jobs.admin.filters import AgeFilter, KindFilter, OrganizationFilter, QueueFilter, StateFilter
+from jobs.admin.timeline import timeline
+from jobs.ids import public_id
+from jobs.models import FailedJob, Job
+
+subjects.register(subjects.Subject("job", prefix="job", model="jobs.job"))
+
+
+@admin.register(Job)
+class JobAdmin(ReadOnlyAdmin):
+    """Jobs: what was asked, where it stands, what each attempt did."""
+
+    list_display = (
+        "what",
+        "public",
+        "organization",
+        "runs",
+        "created",
+        "next_attempt",
+        "took",
+        "state_badge",
+    )
+    list_display_links = ("what",)
+    list_filter = (StateFilter, QueueFilter, KindFilter, OrganizationFilter, AgeFilter)
+    search_fields = ("request_id__exact", "correlation_id__exact", "dedupe_key__exact")
+    search_help_text = "Job id, request id, correlation id or dedupe key"
+    search_ids: ClassVar = {"job": ("pk",), "org": ("organization_id",)}
+    ordering = ("-id",)
+    named_by: ClassVar = {"organization": "organization_id"}
+    fieldsets = (
+        (
+            "Job",
+            {
+                "fields": (
+                    "public",
+                    "state_badge",
+                    "kind",
+                    "version",
+                    "queue",
+                    "organization",
+                    "dead_letters",
+                    "payload_text",
+                    "result_text",
+                    "progress_text",
+                )
+            },
+        ),
+        (
+            "Running",
+            {
+                "fields": (
+                    "runs",
+                    "crashes",
+                    "backoff",
+                    "timeout_s",
+                    "created",
+                    "started",
+                    "next_attempt",
+                    "finished",
+                    "lease_owner",
+                    "lease",
+                    "cancel_requested",
+                )
+            },
+        ),
+        (
+            "Where it came from",
+            {"fields": ("request_code", "correlation_code", "dedupe_code")},
+        ),
+    )
+    readonly_fields = (
+        "public",
+        "state_badge",
+        "organization",
+        "dead_letters",
+        "payload_text",
+        "result_text",
+        "progress_text",
+        "runs",
+        "backoff",
+        "created",
+        "started",
+        "next_attempt",
+        "finished",
+        "lease",
+        "cancel_requested",
+        "request_code",
+        "correlation_code",
+        "dedupe_code",
+    )
+    change_form_outer_before_template = "admin/jobs/timeline.html"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Job]:
+        """Leave the heavy columns out of lists."""
+        rows: QuerySet[Job] = super().get_queryset(request)
+        return rows.defer("payload", "result", "progress")
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """Add the attempts."""
+        job: Job = context["original"]
+        context.update(title=f"{job.kind} · {public_id('job', job.pk)}", subtitle=None)
+        context["timeline"] = timeline(job.pk)
+        response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
+        return response
+
+    # --- Columns ---
+
+    @display(description="Job", ordering="kind", header=True)
+    def what(self, job: Job) -> list[str]:
+        """Kind, and below it the queue."""
+        return [job.kind, job.queue]
+
+    @display(description="Id", ordering="id")
+    def public(self, job: Job) -> SafeString | str:
+        """Id as clients know it."""
+        return mono(public_id("job", job.pk))
+
+    @display(description="Organization", ordering="organization_id")
+    def organization(self, job: Job) -> SafeString | str:
+        """Name, linked."""
+        name = getattr(job, "organization_name", "")
+        return subjects.link("organization", job.organization_id, name)
+
+    @display(description="Attempts", ordering="attempts")
+    def runs(self, job: Job) -> str:
+        """Runs started, and how much of the retry budget is used."""
+        return f"{job.attempts} ({job.failures} of {job.max_attempts} failed)"
+
+    @display(description="Created", ordering="created_at")
+    def created(self, job: Job) -> SafeString | str:
+        """When it was enqueued."""
+        return moment(job.created_at)
+
+    @display(description="Next attempt", ordering="next_attempt_at")
+    def next_attempt(self, job: Job) -> SafeString | str:
+        """From when it may run."""
+        return moment(job.next_attempt_at)
+
+    @display(description="Took")
+    def took(self, job: Job) -> str:
+        """From its first start to its end."""
+        return duration(job.started_at, job.finished_at)
+
+    @display(description="State", ordering="state")
+    def state_badge(self, job: Job) -> SafeString:
+        """Where it stands."""
+        return badge(job.state)
+
+    # --- Details ---
+
+    @display(description="Dead letters")
+    def dead_letters(self, job: Job) -> SafeString | str:
+        """Every death of this job, linked."""
+        count = FailedJob.objects.filter(job_id=job.pk).count()
+        if not count:
+            return "none"
+        href = f"{reverse('admin:jobs_failedjob_changelist')}?state=all&q={job.pk}"
+        return format_html('<a class="fs-link" href="{}">{}</a>', href, count)
+
+    @display(description="Payload")
+    def payload_text(self, job: Job) -> SafeString | str:
+        """What the handler is given."""
+        return pretty_json(job.payload)
+
+    @display(description="Result")
+    def result_text(self, job: Job) -> SafeString | str:
+        """What the handler returned."""
+        return pretty_json(job.result)
+
+    @display(description="Progress")
+    def progress_text(self, job: Job) -> SafeString | str:
+        """What the handler last reported."""
+        return pretty_json(job.progress)
+
+    @display(description="Backoff")
+    def backoff(self, job: Job) -> str:
+        """Waits between failed runs."""
+        return ", ".join(f"{wait:g} s" for wait in job.backoff_s) or "no retry"
+
+    @display(description="First started")
+    def started(self, job: Job) -> SafeString | str:
+        """When its first run began."""
+        return moment(job.started_at)
+
+    @display(description="Finished")
+    def finished(self, job: Job) -> SafeString | str:
+        """When it came to its final state."""
+        return moment(job.finished_at)
+
+    @display(description="Lease until")
+    def lease(self, job: Job) -> SafeString | str:
+        """Until when its worker may go without renewing."""
+        return moment(job.lease_until)
+
+    @display(description="Cancel requested")
+    def cancel_requested(self, job: Job) -> SafeString | str:
+        """When it was asked to stop."""
+        return moment(job.cancel_requested_at)
+
+    @display(description="Request id")
+    def request_code(self, job: Job) -> SafeString | str:
+        """The request that made it."""
+        return mono(job.request_id)
+
+    @display(description="Correlation id")
+    def correlation_code(self, job: Job) -> SafeString | str:
+        """The caller's own id."""
+        return mono(job.correlation_id)
+
+    @display(description="Dedupe key")
+    def dedupe_code(self, job: Job) -> SafeString | str:
+        """What made it the only one of its kind."""
+        return mono(job.dedupe_key or "")
