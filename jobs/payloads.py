@@ -37,3 +37,14 @@ class Probe(Payload):
         default=1_000_000, ge=1, description="Runs that fail before it succeeds."
     )
     note: str = Field(default="", max_length=200)
+
+
+class RunOnDead(Payload):
+    """Owed to a job that was buried while its `on_dead` failed."""
+
+    KIND: ClassVar[str] = "jobs.run_on_dead"
+
+    job_id: str = Field(pattern="^[0-9a-f]{32}$")
+    error_class: str
+    message: str
+    attempts: int

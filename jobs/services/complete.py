@@ -1,0 +1,72 @@
+"""Success, in the transaction of the handler's last effects."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import Any, Final
+
+from django.db import connection
+
+from jobs.errors import LeaseLost
+from jobs.models import Job
+from jobs.services.claim import Lease
+from jobs.states import JobState
+
+_COMPLETE: Final = """
+WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
+done AS (
+    UPDATE jobs_job SET state = 'succeeded', finished_at = clock.now, result = %(result)s::jsonb,
+        lease_owner = '', lease_until = NULL
+    FROM clock
+    WHERE id = %(job_id)s AND lease_token = %(token)s AND state = 'running'
+    RETURNING id, clock.now
+), closed AS (
+    UPDATE jobs_jobattempt AS attempt SET outcome = 'succeeded', ended_at = done.now
+    FROM done WHERE attempt.job_id = done.id AND attempt.token = %(token)s
+)
+SELECT id FROM done
+"""
+_HOLD: Final = """
+SELECT id FROM jobs_job WHERE id = %(job_id)s AND lease_token = %(token)s AND state = 'running'
+FOR NO KEY UPDATE
+"""
+_PROGRESS: Final = """
+UPDATE jobs_job SET progress = %(report)s::jsonb
+WHERE id = %(job_id)s AND lease_token = %(token)s AND state = 'running'
+RETURNING id
+"""
+
+
+def complete(*, lease: Lease, result: dict[str, Any] | None) -> None:
+    """Move a running job to succeeded under its fence, in the caller's transaction if it has one.
+
+    Raises: LeaseLost when another run owns the job; the caller's transaction must roll back.
+    """
+    stored = None if result is None else json.dumps(result)
+    _fenced(_COMPLETE, lease, {"result": stored})
+
+
+def hold(*, lease: Lease) -> None:
+    """Lock a running job's row under its fence until the caller's transaction ends.
+
+    Raises: LeaseLost.
+    """
+    _fenced(_HOLD, lease, {})
+
+
+def store_progress(*, lease: Lease, report: dict[str, Any]) -> None:
+    """Replace the progress report of a running job. Raises: LeaseLost."""
+    _fenced(_PROGRESS, lease, {"report": json.dumps(report)})
+
+
+def has_completed(*, job_id: uuid.UUID, token: int) -> bool:
+    """Tell whether this very run succeeded, for a caller whose COMMIT got no answer."""
+    return Job.objects.filter(id=job_id, lease_token=token, state=JobState.SUCCEEDED.value).exists()
+
+
+def _fenced(statement: str, lease: Lease, parameters: dict[str, Any]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, {"job_id": lease.job_id, "token": lease.token} | parameters)
+        if cursor.fetchone() is None:
+            raise LeaseLost(f"job {lease.job_id.hex} is not held under token {lease.token}")

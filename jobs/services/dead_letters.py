@@ -1,0 +1,83 @@
+"""The operator's two answers to a dead letter."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Final
+
+from django.db import transaction
+
+from jobs import signals
+from jobs.errors import DeadLetterNotFound, DeadLetterNotOpen, ReasonRequired
+from jobs.models import FailedJob, Job
+from jobs.registry import Handler, get_handler
+from jobs.services.publisher import publish_soon
+from jobs.states import LetterState
+
+_RESOLVE: Final = """
+UPDATE jobs_failedjob SET state = %(state)s, resolved_at = clock_timestamp(),
+    resolved_by = %(actor)s, reason = %(reason)s
+WHERE id = %(id)s AND state = 'open'
+RETURNING *
+"""
+_REVIVE: Final = """
+UPDATE jobs_job SET state = 'pending', failures = 0, crashes = 0, finished_at = NULL,
+    next_attempt_at = clock_timestamp()
+WHERE id = %(job_id)s AND state = 'dead'
+RETURNING *
+"""
+
+
+def requeue(*, failed_job_id: int, actor: str) -> Job:
+    """Send a dead job back to work with a fresh retry budget; its history is kept.
+
+    Invariant: of any number of callers exactly one requeues a letter, the others are refused. The
+    payload must fit today's class, so that a letter is not requeued into a second death; then
+    `on_requeue` of the kind runs in the same transaction and may refuse too.
+
+    Raises: DeadLetterNotFound, DeadLetterNotOpen, InvalidPayload, UnknownKind, and whatever
+    `on_requeue` refuses with; nothing has changed then. Source: D-03, P13.
+    """
+    with transaction.atomic():
+        letter = _resolve(failed_job_id, LetterState.REQUEUED, actor, "")
+        handler: Handler = get_handler(letter.kind)
+        payload = handler.load(letter.payload)
+        if handler.on_requeue is not None:
+            handler.on_requeue(payload, letter.job_id)
+        jobs = list(Job.objects.raw(_REVIVE, {"job_id": letter.job_id}))
+        if not jobs:
+            raise DeadLetterNotOpen(data={"state": "not dead"})
+        signals.requeued.send(sender=FailedJob, failed_job=letter, actor=actor)
+        transaction.on_commit(partial(publish_soon, job_id=letter.job_id), robust=True)
+    return jobs[0]
+
+
+def discard(*, failed_job_id: int, actor: str, reason: str) -> FailedJob:
+    """Give a dead letter up, for a reason that is kept with it; the job stays dead.
+
+    Raises: ReasonRequired, DeadLetterNotFound, DeadLetterNotOpen; nothing has changed then.
+    Source: D-04.
+    """
+    if not reason.strip():
+        raise ReasonRequired
+    with transaction.atomic():
+        letter = _resolve(failed_job_id, LetterState.DISCARDED, actor, reason.strip())
+        signals.discarded.send(sender=FailedJob, failed_job=letter, actor=actor, reason=reason)
+    return letter
+
+
+def _resolve(failed_job_id: int, state: LetterState, actor: str, reason: str) -> FailedJob:
+    """Close an open letter; the row stays locked until the caller's transaction ends."""
+    if not actor:
+        raise ValueError("an operator's decision needs an actor")
+    decision = {"id": failed_job_id, "state": str(state), "actor": actor, "reason": reason}
+    letters = list(FailedJob.objects.raw(_RESOLVE, decision))
+    if letters:
+        return letters[0]
+    existing = FailedJob.objects.filter(id=failed_job_id).first()
+    if existing is None:
+        raise DeadLetterNotFound(f"There is no dead letter {failed_job_id}.")
+    raise DeadLetterNotOpen(
+        f"The dead letter has already been {existing.state} by {existing.resolved_by}.",
+        data={"state": existing.state},
+    )
