@@ -2,6 +2,17 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern
+from django.urls import URLPattern, path
 
-urlpatterns: list[URLPattern] = []
+from flagship.api.audit_events import AuditEventList
+from flagship.api.documents import DocumentationView, ErrorCatalogue, SchemaView
+from flagship.api.health import healthz, readyz
+
+urlpatterns: list[URLPattern] = [
+    path("healthz", healthz, name="healthz"),
+    path("readyz", readyz, name="readyz"),
+    path("v1/errors", ErrorCatalogue.as_view(), name="error-catalogue"),
+    path("v1/schema", SchemaView.as_view(), name="schema"),
+    path("v1/docs", DocumentationView.as_view(url_name="schema"), name="docs"),
+    path("v1/audit-events", AuditEventList.as_view(), name="audit-events"),
+]

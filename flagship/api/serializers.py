@@ -1,0 +1,114 @@
+"""Serializers that accept nothing unknown and speak camelCase."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from django.http import QueryDict
+from rest_framework import serializers
+from rest_framework.request import Request
+
+_JSON_TYPES: tuple[
+    tuple[type[serializers.Field[Any, Any, Any, Any]], tuple[type, ...], str], ...
+] = (
+    (serializers.BooleanField, (bool,), "a boolean"),
+    (serializers.IntegerField, (int,), "an integer"),
+    (serializers.FloatField, (int, float), "a number"),
+    (serializers.CharField, (str,), "a string"),
+    (serializers.UUIDField, (str,), "a string"),
+    (serializers.ChoiceField, (str, int), "a string"),
+    (serializers.DateTimeField, (str,), "a string"),
+    (serializers.DateField, (str,), "a string"),
+    (serializers.ListField, (list,), "a list"),
+    (serializers.DictField, (dict,), "an object"),
+)
+
+
+def camel(name: str) -> str:
+    """Return the wire name of a snake_case field."""
+    return re.sub(r"_([a-z0-9])", lambda match: match[1].upper(), name)
+
+
+class StrictSerializer(serializers.Serializer[Any]):
+    """Base of every serializer here (E-08).
+
+    Fields are declared in snake_case and named in camelCase on the wire; `validated_data` is
+    snake_case again. Unknown fields are refused, and so are values of another JSON type than the
+    field's ("5" is no integer, 5 is no string). Write whole-object checks in `validate`.
+    """
+
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        """Return the fields under their wire names."""
+        fields: dict[str, serializers.Field[Any, Any, Any, Any]] = {}
+        for name, field in super().get_fields().items():
+            wire = camel(name)
+            if wire != name and field.source is None:
+                field.source = name
+            fields[wire] = field
+        return fields
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Refuse unknown fields and wrong JSON types, all at once, then validate."""
+        if isinstance(data, Mapping):
+            problems = self._problems(data)
+            if problems:
+                raise serializers.ValidationError(problems)
+        return super().to_internal_value(data)
+
+    def _problems(self, data: Mapping[str, Any]) -> dict[str, list[str]]:
+        fields = self.fields
+        writable = {name for name, field in fields.items() if not field.read_only}
+        problems = {str(name): ["Unknown field."] for name in data if name not in writable}
+        if isinstance(data, QueryDict):
+            return problems
+        for name in writable & set(data):
+            told = wrong_type(fields[name], data[name])
+            if told:
+                problems[name] = [told]
+        return problems
+
+
+def wrong_type(field: serializers.Field[Any, Any, Any, Any], value: Any) -> str | None:
+    """Say which JSON type a field wants where the value has another; None where it fits."""
+    if value is None:
+        return None  # Whether null is allowed is the field's own rule.
+    for kind, types, told in _JSON_TYPES:
+        if isinstance(field, kind):
+            is_bool = isinstance(value, bool) and bool not in types
+            if is_bool or not isinstance(value, types):
+                return f"Must be {told}."
+            if isinstance(field, serializers.ListField) and field.child is not None:
+                found = (wrong_type(field.child, item) for item in value)
+                return next((f"Each item: {text}" for text in found if text), None)
+            return None
+    return None
+
+
+def read_body(serializer: type[StrictSerializer], request: Request) -> dict[str, Any]:
+    """Return the validated body.
+
+    Raises: rest_framework's ValidationError (answered as VALIDATION_FAILED).
+    """
+    reader = serializer(data=request.data)
+    reader.is_valid(raise_exception=True)
+    return dict(reader.validated_data)
+
+
+class PageQuery(StrictSerializer):
+    """Base of the query parameters of a list: those of paging, which `CursorPage` reads."""
+
+    cursor = serializers.CharField(required=False, help_text="`nextCursor` of the page before.")
+    limit = serializers.IntegerField(required=False, default=50, min_value=1, max_value=100)
+
+
+def read_query(serializer: type[StrictSerializer], request: Request) -> dict[str, Any]:
+    """Return the validated query parameters; those of paging are checked and left out.
+
+    Raises: rest_framework's ValidationError (answered as VALIDATION_FAILED).
+    """
+    reader = serializer(data=request.query_params)
+    reader.is_valid(raise_exception=True)
+    given = dict(reader.validated_data)
+    return {name: value for name, value in given.items() if name not in {"cursor", "limit"}}

@@ -1,0 +1,67 @@
+"""Every way the edge refuses, and the one shape in which it says so (E-02, E-03)."""
+
+from __future__ import annotations
+
+from flagship.errors.access import (
+    ApiKeyAlreadyBlocked,
+    ApiKeyNotFound,
+    Forbidden,
+    OrganizationNotFound,
+    Unauthenticated,
+)
+from flagship.errors.idempotency import (
+    IdempotencyKeyExpired,
+    IdempotencyKeyInUse,
+    IdempotencyKeyMalformed,
+    IdempotencyKeyRequired,
+    IdempotencyKeyReused,
+)
+from flagship.errors.requests import (
+    LengthRequired,
+    MalformedCursor,
+    MalformedJson,
+    MalformedRequest,
+    MethodNotAllowed,
+    NotAcceptable,
+    NotFound,
+    PayloadTooLarge,
+    RateLimited,
+    UnsupportedMediaType,
+    ValidationFailed,
+)
+from flagship.errors.server import (
+    Conflict,
+    InternalError,
+    NotReady,
+    ResourceBusy,
+    ServiceUnavailable,
+)
+
+__all__ = [
+    "ApiKeyAlreadyBlocked",
+    "ApiKeyNotFound",
+    "Conflict",
+    "Forbidden",
+    "IdempotencyKeyExpired",
+    "IdempotencyKeyInUse",
+    "IdempotencyKeyMalformed",
+    "IdempotencyKeyRequired",
+    "IdempotencyKeyReused",
+    "InternalError",
+    "LengthRequired",
+    "MalformedCursor",
+    "MalformedJson",
+    "MalformedRequest",
+    "MethodNotAllowed",
+    "NotAcceptable",
+    "NotFound",
+    "NotReady",
+    "OrganizationNotFound",
+    "PayloadTooLarge",
+    "RateLimited",
+    "ResourceBusy",
+    "ServiceUnavailable",
+    "Unauthenticated",
+    "UnsupportedMediaType",
+    "ValidationFailed",
+]

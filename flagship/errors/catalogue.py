@@ -1,0 +1,75 @@
+"""The catalogue: every refusal of every app, from the classes themselves (E-03)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from jobs.errors import Refusal
+
+APPS = ("jobs", "flagship", "credits", "builds")
+
+
+def all_refusals() -> list[type[Refusal]]:
+    """Return every refusal class of the apps, by status and code."""
+    for app in APPS:
+        if find_spec(f"{app}.errors"):
+            import_module(f"{app}.errors")
+    found = {kind for kind in _below(Refusal) if kind.__module__.split(".")[0] in APPS}
+    return sorted(found, key=lambda kind: (kind.status, kind.code))
+
+
+def catalogue() -> list[dict[str, Any]]:
+    """Return the catalogue as the API gives it."""
+    return [
+        {
+            "code": kind.code,
+            "status": kind.status,
+            "title": kind.title,
+            "nextStep": kind.next_step,
+        }
+        for kind in all_refusals()
+    ]
+
+
+def catalogue_page() -> str:
+    """Return the catalogue as the Markdown of docs/errors.md."""
+    rows = [
+        f"| `{kind.code}` | {kind.status} | {kind.title} | {kind.next_step} |"
+        for kind in all_refusals()
+    ]
+    return "\n".join([_HEAD, *rows, ""])
+
+
+def _below(kind: type[Refusal]) -> Iterator[type[Refusal]]:
+    """Yield every subclass, at any depth."""
+    for child in kind.__subclasses__():
+        yield child
+        yield from _below(child)
+
+
+_HEAD = """# Errors
+
+Written by `manage.py write_error_catalogue`; the same list is served at `GET /v1/errors`.
+
+Every refusal has one shape:
+
+```json
+{
+  "error": "VALIDATION_FAILED",
+  "message": "The request is not valid: name: This field is required.",
+  "data": {"fields": {"name": ["This field is required."]}},
+  "requestId": "req_0193a1b2c3d4e5f60718293a4b5c6d7e",
+  "correlationId": "nextjs_1735689600000_a1b2c3d4",
+  "timestamp": "2026-01-15T10:30:00.000Z"
+}
+```
+
+`error` is stable and is what a program should look at; `message` is for people and may change;
+`data` depends on the code. A refusal has changed nothing. With an Idempotency-Key the same request
+may be sent again once its cause is gone.
+
+| code | status | what it means | what to do |
+| --- | --- | --- | --- |"""

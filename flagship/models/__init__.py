@@ -1,0 +1,10 @@
+"""The platform's tables: who calls, what was answered, what was done."""
+
+from __future__ import annotations
+
+from flagship.models.api_key import ApiKey
+from flagship.models.audit import AuditEvent
+from flagship.models.idempotency import IdempotencyRecord
+from flagship.models.organization import Organization
+
+__all__ = ["ApiKey", "AuditEvent", "IdempotencyRecord", "Organization"]

@@ -1,0 +1,1 @@
+"""Writes of the platform; each owns its transaction or runs in the caller's."""

@@ -1,0 +1,68 @@
+"""Record audit events."""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from typing import Any
+
+from flagship.models import AuditEvent
+from flagship.models.audit import ACTION_SHAPE
+from jobs.trace import current_trace
+
+DATA_BYTES = 16 * 1024
+
+
+class InvalidAuditEvent(ValueError):
+    """The event is not one: a defect of the caller, nothing was recorded."""
+
+
+def record(
+    *,
+    action: str,
+    subject_type: str,
+    subject_id: str,
+    organization_id: uuid.UUID | None,
+    actor: str,
+    data: dict[str, Any] | None = None,
+) -> AuditEvent:
+    """Record that `actor` did `action` to a subject, in the caller's transaction.
+
+    The event commits with the work it tells of, or not at all. `action` reads `noun.verb` in the
+    past tense (`api_key.blocked`); request and correlation id come from the current trace. `data`
+    holds plain JSON of at most 16 KiB and never a secret.
+
+    Raises: InvalidAuditEvent when a part is missing or misshapen.
+    Source: F-03, C-05, D-06.
+    """
+    data = data or {}
+    _validate(action=action, subject=(subject_type, subject_id), actor=actor, data=data)
+    trace = current_trace()
+    return AuditEvent.objects.create(
+        action=action,
+        subject_type=subject_type,
+        subject_id=subject_id,
+        organization_id=organization_id,
+        actor=actor,
+        data=data,
+        request_id=trace.request_id,
+        correlation_id=trace.correlation_id,
+    )
+
+
+def _validate(*, action: str, subject: tuple[str, str], actor: str, data: dict[str, Any]) -> None:
+    """Refuse what the table would refuse, with a reason."""
+    if not re.fullmatch(ACTION_SHAPE, action) or len(action) > 100:
+        raise InvalidAuditEvent(f"an action reads noun.verb, not {action!r}")
+    subject_type, subject_id = subject
+    if not 0 < len(subject_type) <= 50 or not 0 < len(subject_id) <= 100:
+        raise InvalidAuditEvent("a subject has a type and an id")
+    if not 0 < len(actor) <= 150:
+        raise InvalidAuditEvent("an actor has 1 to 150 characters")
+    try:
+        text = json.dumps(data, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InvalidAuditEvent(f"data is not JSON: {error}") from error
+    if len(text) > DATA_BYTES or "\\u0000" in text:
+        raise InvalidAuditEvent("data is over 16 KiB or holds a NUL")
