@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from jobs.admin import jobs, schedules
+from jobs.admin import failed_jobs, jobs, schedules
 
-__all__ = ["jobs", "schedules"]
+__all__ = ["failed_jobs", "jobs", "schedules"]

@@ -32,6 +32,8 @@ class AnsweringAdmin(ReadOnlyAdmin):
     """
 
     actions = ("requeue_selected", "discard_selected")
+    list_before_template = "admin/jobs/failedjob/list_note.html"
+    change_form_outer_before_template = "admin/jobs/failedjob/letter.html"
 
     # --- Permissions ---
 

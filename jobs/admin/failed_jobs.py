@@ -81,9 +81,6 @@ class FailedJobAdmin(AnsweringAdmin):
         "created",
         "died",
     )
-    list_before_template = "admin/jobs/failedjob/list_note.html"
-    change_form_outer_before_template = "admin/jobs/failedjob/letter.html"
-    change_form_outer_after_template = "admin/jobs/timeline.html"
 
     # --- Rows ---
 
