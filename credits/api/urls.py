@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern
+from django.urls import URLPattern, path
 
-urlpatterns: list[URLPattern] = []
+from credits.api import views
+
+urlpatterns: list[URLPattern] = [
+    path("v1/credits/reserve", views.ReserveView.as_view(), name="credits-reserve"),
+    path("v1/credits/commit", views.CommitView.as_view(), name="credits-commit"),
+    path("v1/credits/release", views.ReleaseView.as_view(), name="credits-release"),
+    path("v1/credits/account", views.AccountView.as_view(), name="credits-account"),
+    path("v1/credits/entries", views.EntryListView.as_view(), name="credits-entries"),
+]

@@ -1,0 +1,110 @@
+"""Bodies of the credit routes, as the seed has them (C-01)."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from rest_framework import serializers
+
+from credits.states import MAX_AMOUNT_CREDITS, EntryKind
+from flagship.api.serializers import PageQuery, StrictSerializer
+from jobs.ids import MalformedId, parse_public_id, public_id
+
+
+class ReservationIdField(serializers.CharField):
+    """`res_` and 32 hex digits on the wire, a UUID inside."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Read the id.
+
+        Raises: ValidationError.
+        """
+        try:
+            return parse_public_id("res", super().to_internal_value(data))
+        except MalformedId as error:
+            raise serializers.ValidationError("Not a reservation id.") from error
+
+    def to_representation(self, value: Any) -> str:
+        """Write the id."""
+        return public_id("res", uuid.UUID(str(value)))
+
+
+class ReserveBody(StrictSerializer):
+    """What to reserve, and for which build."""
+
+    build_id = serializers.CharField(max_length=100)
+    estimated_credits = serializers.IntegerField(min_value=1, max_value=MAX_AMOUNT_CREDITS)
+    user_id = serializers.CharField(max_length=100)
+    idempotency_key = serializers.CharField(
+        required=False,
+        min_length=16,
+        max_length=255,
+        help_text="Stands in for the Idempotency-Key header; where both are sent they agree.",
+    )
+
+
+class ReserveAnswer(StrictSerializer):
+    """The hold; `expires` is UTC."""
+
+    reservation_id = ReservationIdField()
+    reserved = serializers.IntegerField(source="amount_credits")
+    expires = serializers.DateTimeField(source="expires_at")
+
+
+class CommitBody(StrictSerializer):
+    """What the build used."""
+
+    reservation_id = ReservationIdField()
+    actual_credits = serializers.IntegerField(min_value=0, max_value=MAX_AMOUNT_CREDITS)
+    build_id = serializers.CharField(max_length=100, required=False)
+
+
+class CommitAnswer(StrictSerializer):
+    """What was taken and what went back; `newBalance` is available for reservations."""
+
+    charged = serializers.IntegerField()
+    refunded = serializers.IntegerField()
+    new_balance = serializers.IntegerField()
+
+
+class ReleaseBody(StrictSerializer):
+    """Which hold to give back, and why."""
+
+    reservation_id = ReservationIdField()
+    reason = serializers.CharField(max_length=200)
+
+
+class ReleaseAnswer(StrictSerializer):
+    """What went back; `newBalance` is available for reservations."""
+
+    released = serializers.IntegerField()
+    new_balance = serializers.IntegerField()
+
+
+class AccountAnswer(StrictSerializer):
+    """`available` is `balance` less what live reservations hold."""
+
+    balance = serializers.IntegerField()
+    reserved = serializers.IntegerField()
+    available = serializers.IntegerField()
+
+
+class EntryQuery(PageQuery):
+    """What entries can be narrowed down by."""
+
+    kind = serializers.ChoiceField(choices=EntryKind.choices, required=False)
+
+
+class EntryAnswer(StrictSerializer):
+    """One movement of the account."""
+
+    seq = serializers.IntegerField()
+    kind = serializers.ChoiceField(choices=EntryKind.choices)
+    reservation_id = ReservationIdField(allow_null=True)
+    balance_delta = serializers.IntegerField()
+    balance_after = serializers.IntegerField()
+    reserved_delta = serializers.IntegerField()
+    reserved_after = serializers.IntegerField()
+    reason = serializers.CharField()
+    created_at = serializers.DateTimeField()

@@ -1,0 +1,123 @@
+"""The credit routes: translate, decide nothing."""
+
+from __future__ import annotations
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from credits.api.keys import idempotency_key
+from credits.api.serializers import (
+    AccountAnswer,
+    CommitAnswer,
+    CommitBody,
+    EntryAnswer,
+    EntryQuery,
+    ReleaseAnswer,
+    ReleaseBody,
+    ReserveAnswer,
+    ReserveBody,
+)
+from credits.errors import ReferenceReused
+from credits.selectors import get_funds, list_entries
+from credits.services import commit_reservation, release_reservation, reserve_credits
+from flagship.api.authentication import caller_of
+from flagship.api.pagination import CursorPage
+from flagship.api.schema import page_of
+from flagship.api.serializers import read_body, read_query
+from flagship.errors import IdempotencyKeyReused
+
+
+class ReserveView(APIView):
+    """Hold credits before a build starts."""
+
+    scopes = {"POST": "credits:write"}
+    # The body may carry the key instead of the header; `idempotency_key` requires one of them.
+    key_in_body = True
+
+    @extend_schema(request=ReserveBody, responses={201: ReserveAnswer})
+    def post(self, request: Request) -> Response:
+        """Reserve credits for a build; they expire after 30 minutes."""
+        caller = caller_of(request)
+        body = read_body(ReserveBody, request)
+        try:
+            reserved = reserve_credits(
+                organization_id=caller.organization_id,
+                amount_credits=body["estimated_credits"],
+                subject_type="build",
+                subject_id=body["build_id"],
+                user_id=body["user_id"],
+                reference=f"key:{idempotency_key(request, body)}",
+                actor=caller.actor,
+            )
+        except ReferenceReused as error:
+            raise IdempotencyKeyReused from error
+        return Response(ReserveAnswer(reserved).data, status=201)
+
+
+class CommitView(APIView):
+    """Charge a build."""
+
+    scopes = {"POST": "credits:write"}
+
+    @extend_schema(request=CommitBody, responses=CommitAnswer)
+    def post(self, request: Request) -> Response:
+        """Charge what a build used and give back the rest of its reservation."""
+        caller = caller_of(request)
+        body = read_body(CommitBody, request)
+        committed = commit_reservation(
+            reservation_id=body["reservation_id"],
+            organization_id=caller.organization_id,
+            actual_credits=body["actual_credits"],
+            subject_id=body.get("build_id"),
+            actor=caller.actor,
+        )
+        return Response(CommitAnswer(committed).data)
+
+
+class ReleaseView(APIView):
+    """Give credits back."""
+
+    scopes = {"POST": "credits:write"}
+
+    @extend_schema(request=ReleaseBody, responses=ReleaseAnswer)
+    def post(self, request: Request) -> Response:
+        """Give back the whole reservation of a build that failed or was cancelled."""
+        caller = caller_of(request)
+        body = read_body(ReleaseBody, request)
+        released = release_reservation(
+            reservation_id=body["reservation_id"],
+            organization_id=caller.organization_id,
+            reason=body["reason"],
+            actor=caller.actor,
+        )
+        return Response(ReleaseAnswer(released).data)
+
+
+class AccountView(APIView):
+    """What the organization has."""
+
+    scopes = {"GET": "credits:read"}
+
+    @extend_schema(responses=AccountAnswer)
+    def get(self, request: Request) -> Response:
+        """Return balance, reserved and available credits."""
+        funds = get_funds(organization_id=caller_of(request).organization_id)
+        return Response(AccountAnswer(funds).data)
+
+
+class EntryListView(APIView):
+    """The organization's ledger."""
+
+    scopes = {"GET": "credits:read"}
+
+    @extend_schema(parameters=[EntryQuery], responses=page_of(EntryAnswer))
+    def get(self, request: Request) -> Response:
+        """List ledger entries, newest first."""
+        found = list_entries(
+            organization_id=caller_of(request).organization_id, **read_query(EntryQuery, request)
+        )
+        page = CursorPage()
+        rows = page.paginate_queryset(found, request, self)
+        return page.get_paginated_response(list(EntryAnswer(rows, many=True).data))

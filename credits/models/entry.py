@@ -1,0 +1,143 @@
+"""The ledger."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.db import models
+from django.db.models import F, Q, Value
+from django.db.models.functions import Now, NullIf
+
+from credits.models.account import Account
+from credits.models.reservation import Reservation
+from credits.states import MAX_AMOUNT_CREDITS, RESOLUTIONS, EntryKind
+
+
+def _kind(kind: EntryKind, **books: Any) -> Q:
+    """State what an entry of a kind may move; books that are not named stay still."""
+    still = {"balance_delta": 0, "reserved_delta": 0, "issued_delta": 0, "charged_delta": 0}
+    named = {name.split("__")[0] for name in books}
+    rest = {name: value for name, value in still.items() if name not in named}
+    return Q(kind=kind, **books, **rest)
+
+
+_FREE = {"reservation__isnull": True, "hold__isnull": True}
+_BOUND = {"reservation__isnull": False, "hold__isnull": False, "hold__gte": 1}
+
+
+class Entry(models.Model):
+    """One movement of an account; never changed and never removed.
+
+    Whoever inserts gives account, kind, reservation, balance_delta, reason and reference; the
+    trigger `credits_entry_fill` fills in the rest under the account's lock. (account, seq) has no
+    gap, and each entry starts from the values its predecessor ended with, by foreign key.
+    Units: whole credits.
+    """
+
+    TRIGGER_WRITTEN: ClassVar[bool] = True
+
+    id = models.BigAutoField(primary_key=True)
+    account = models.ForeignKey(
+        Account, on_delete=models.PROTECT, related_name="entries", db_index=False
+    )
+    seq = models.BigIntegerField()
+    # NULL for the first entry alone, which has nothing before it.
+    previous_seq = models.GeneratedField(
+        expression=NullIf(F("seq"), Value(0)) - Value(1),
+        output_field=models.BigIntegerField(null=True),
+        db_persist=True,
+    )
+    kind = models.TextField(choices=EntryKind)
+    # The foreign key is on (reservation, account, hold), in SQL.
+    reservation = models.ForeignKey(
+        Reservation,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="entries",
+        db_index=False,
+        db_constraint=False,
+    )
+    hold = models.BigIntegerField(null=True, blank=True)
+    balance_before = models.BigIntegerField()
+    balance_delta = models.BigIntegerField(default=0, db_default=0)
+    balance_after = models.BigIntegerField()
+    reserved_before = models.BigIntegerField()
+    reserved_delta = models.BigIntegerField()
+    reserved_after = models.BigIntegerField()
+    issued_delta = models.BigIntegerField()
+    charged_delta = models.BigIntegerField()
+    reason = models.TextField(default="", db_default="", blank=True)
+    reference = models.TextField(default="", db_default="", blank=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(name="credits_entry_seq_once", fields=["account", "seq"]),
+            # What the account and the next entry point at.
+            models.UniqueConstraint(
+                name="credits_entry_link",
+                fields=["account", "seq", "balance_after", "reserved_after"],
+            ),
+            # One reserve, and at most one each of the others.
+            models.UniqueConstraint(
+                name="credits_entry_each_kind_once",
+                fields=["reservation", "kind"],
+                condition=Q(reservation__isnull=False),
+            ),
+            models.UniqueConstraint(
+                name="credits_entry_one_resolution",
+                fields=["reservation"],
+                condition=Q(kind__in=list(RESOLUTIONS)),
+            ),
+            models.UniqueConstraint(
+                name="credits_entry_grant_reference_once",
+                fields=["account", "reference"],
+                condition=Q(kind=EntryKind.GRANT) & ~Q(reference=""),
+            ),
+            models.CheckConstraint(
+                name="credits_entry_balance_adds_up",
+                condition=Q(balance_after=F("balance_before") + F("balance_delta")),
+            ),
+            models.CheckConstraint(
+                name="credits_entry_reserved_adds_up",
+                condition=Q(reserved_after=F("reserved_before") + F("reserved_delta")),
+            ),
+            models.CheckConstraint(
+                name="credits_entry_books_cancel",
+                condition=Q(balance_delta=F("issued_delta") - F("charged_delta")),
+            ),
+            models.CheckConstraint(
+                name="credits_entry_amount_in_range",
+                condition=Q(balance_delta__gte=-MAX_AMOUNT_CREDITS)
+                & Q(balance_delta__lte=MAX_AMOUNT_CREDITS),
+            ),
+            models.CheckConstraint(
+                name="credits_entry_within_bounds",
+                condition=Q(balance_after__gte=0, reserved_after__gte=0)
+                & Q(reserved_after__lte=F("balance_after")),
+            ),
+            models.CheckConstraint(
+                name="credits_entry_open_is_first",
+                condition=Q(kind=EntryKind.OPEN, seq=0, balance_after=0, reserved_after=0)
+                | (~Q(kind=EntryKind.OPEN) & Q(seq__gte=1)),
+            ),
+            models.CheckConstraint(
+                name="credits_entry_kind_moves_its_books",
+                condition=_kind(EntryKind.OPEN, **_FREE)
+                | _kind(EntryKind.GRANT, **_FREE, balance_delta__gte=1, issued_delta__gte=1)
+                | _kind(EntryKind.RESERVE, **_BOUND, reserved_delta=F("hold"))
+                | _kind(
+                    EntryKind.COMMIT,
+                    **_BOUND,
+                    balance_delta__lte=0,
+                    reserved_delta=-F("hold"),
+                    charged_delta__gte=0,
+                )
+                | _kind(EntryKind.RELEASE, **_BOUND, reserved_delta=-F("hold"))
+                | _kind(EntryKind.EXPIRE, **_BOUND, reserved_delta=-F("hold")),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.account_id} #{self.seq} {self.kind}"

@@ -1,0 +1,96 @@
+"""Reads of the ledger."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import BigIntegerField, DateTimeField, Func, OuterRef, QuerySet, Subquery, Sum
+from django.db.models.functions import Coalesce
+
+from credits.errors import AccountNotFound
+from credits.models import Account, Entry, Reservation
+from credits.states import ReservationState
+
+
+@dataclass(frozen=True, slots=True)
+class Funds:
+    """What an account has now: `available = balance - reserved`. Units: whole credits."""
+
+    balance: int
+    reserved: int
+    available: int
+
+
+class ClockTimestamp(Func):
+    """The database's clock now, not at the transaction's start."""
+
+    function = "clock_timestamp"
+    output_field = DateTimeField()
+
+
+def get_funds(*, organization_id: uuid.UUID) -> Funds:
+    """Return what the organization has; a hold past its expiry counts as free already.
+
+    Raises: AccountNotFound.
+    Source: C-02.
+    """
+    overdue = (
+        Reservation.objects.filter(
+            account=OuterRef("id"),
+            state=ReservationState.HELD,
+            expires_at__lte=ClockTimestamp(),
+        )
+        .values("account")
+        .annotate(total=Sum("amount"))
+        .values("total")
+    )
+    row = (
+        Account.objects.filter(organization_id=organization_id)
+        .values_list(
+            "balance",
+            "reserved",
+            Coalesce(Subquery(overdue, output_field=BigIntegerField()), 0),
+        )
+        .first()
+    )
+    if row is None:
+        raise AccountNotFound
+    balance, reserved, freed = row
+    return Funds(balance, reserved - freed, balance - reserved + freed)
+
+
+def list_entries(*, organization_id: uuid.UUID, kind: str = "") -> QuerySet[Entry]:
+    """Return the organization's entries, newest first, all or those of one kind.
+
+    Ids of an account's entries grow with seq: both are taken under the account's lock.
+
+    Raises: AccountNotFound.
+    """
+    account_id = (
+        Account.objects.filter(organization_id=organization_id).values_list("id", flat=True).first()
+    )
+    if account_id is None:
+        raise AccountNotFound
+    entries = Entry.objects.filter(account_id=account_id).order_by("-id")
+    return entries.filter(kind=kind) if kind else entries
+
+
+def get_reservation(*, organization_id: uuid.UUID, reservation_id: uuid.UUID) -> Reservation | None:
+    """Return a reservation of the organization, None where there is none."""
+    return Reservation.objects.filter(
+        id=reservation_id, account__organization_id=organization_id
+    ).first()
+
+
+def list_overdue_reservations(*, limit: int) -> list[tuple[uuid.UUID, datetime]]:
+    """Return ids and expiry of holds past it, oldest first, without locking anything.
+
+    Source: reliability-security 3.5: choose without a lock, settle one by one.
+    """
+    return list(
+        Reservation.objects.filter(state=ReservationState.HELD, expires_at__lte=ClockTimestamp())
+        .order_by("expires_at", "id")
+        .values_list("id", "expires_at")[:limit]
+    )

@@ -1,0 +1,105 @@
+"""Call the ledger's functions, and give its refusals their names."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterable
+from typing import Any, Final
+
+from django.db import IntegrityError, connection
+from psycopg import sql
+
+from credits.errors import (
+    AccountNotFound,
+    InsufficientCredits,
+    ReferenceReused,
+    ReservationAlreadyCommitted,
+    ReservationAlreadyReleased,
+    ReservationExpired,
+    ReservationNotFound,
+    ReservationSubjectMismatch,
+)
+from credits.metrics import EXPIRED_RESERVATIONS
+from flagship.services.audit import record
+from jobs.errors import Refusal
+from jobs.ids import public_id
+
+EXPIRER: Final = "system:credits"
+
+# Constraint names that the functions and triggers in credits/migrations/sql raise.
+_REFUSALS: Final[dict[str, type[Refusal]]] = {
+    "credits_account_not_found": AccountNotFound,
+    "credits_reservation_not_found": ReservationNotFound,
+    "credits_reservation_already_committed": ReservationAlreadyCommitted,
+    "credits_reservation_already_released": ReservationAlreadyReleased,
+    "credits_reservation_already_expired": ReservationExpired,
+    # The hold ran out between the function's look at the clock and the trigger's.
+    "credits_entry_commit_in_time": ReservationExpired,
+    "credits_reservation_resolves_once": ReservationExpired,
+    "credits_subject_mismatch": ReservationSubjectMismatch,
+    "credits_reference_reused": ReferenceReused,
+}
+
+
+def call_ledger(function: str, *arguments: Any) -> dict[str, Any]:
+    """Call one function of the ledger in the caller's transaction; return its row.
+
+    Raises: the Refusal that the ledger named; IntegrityError where the caller broke a rule that
+    no request can. The transaction is then good for nothing but a roll-back.
+    """
+    query = sql.SQL("SELECT * FROM {}({})").format(
+        sql.Identifier(function), sql.SQL(", ").join([sql.Placeholder()] * len(arguments))
+    )
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(query, arguments)
+            row = cursor.fetchone()
+            names = [column[0] for column in cursor.description or ()]
+    except IntegrityError as error:
+        refusal = _refusal_for(error)
+        if refusal is None:
+            raise
+        raise refusal from error
+    assert row is not None  # noqa: S101 - a function with OUT parameters always gives a row
+    return dict(zip(names, row, strict=True))
+
+
+def record_expired(
+    *, organization_id: uuid.UUID, reservation_ids: Iterable[uuid.UUID], actor: str = EXPIRER
+) -> None:
+    """Record the holds that ran out, one audit event each (C-05)."""
+    for reservation_id in reservation_ids:
+        EXPIRED_RESERVATIONS.inc()
+        record_on_reservation(
+            "credits.reservation_expired", reservation_id, organization_id, actor, {}
+        )
+
+
+def record_on_reservation(
+    action: str,
+    reservation_id: uuid.UUID,
+    organization_id: uuid.UUID,
+    actor: str,
+    data: dict[str, Any],
+) -> None:
+    """Record an audit event whose subject is a reservation."""
+    record(
+        action=action,
+        subject_type="reservation",
+        subject_id=public_id("res", reservation_id),
+        organization_id=organization_id,
+        actor=actor,
+        data=data,
+    )
+
+
+def _refusal_for(error: IntegrityError) -> Refusal | None:
+    """Return what a caller is told, None for a rule that only a defect can break."""
+    diagnostic = getattr(error.__cause__, "diag", None)
+    name = getattr(diagnostic, "constraint_name", None) or ""
+    data = json.loads(getattr(diagnostic, "message_detail", None) or "{}")
+    if name == "credits_insufficient":
+        return InsufficientCredits(**data)
+    refusal = _REFUSALS.get(name)
+    return refusal(data=data) if refusal else None

@@ -1,0 +1,210 @@
+"""Reserve, commit, release and extend.
+
+Every function locks the account first and runs in one round trip. A Refusal leaves nothing
+changed, and the surrounding transaction fit for a roll-back only: a caller that wants to go on
+after one wraps the call in its own `transaction.atomic()`, which is a savepoint.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import transaction
+
+from credits.errors import ReservationExpired
+from credits.metrics import LATE_COMMITS
+from credits.services.ledger import call_ledger, record_expired, record_on_reservation
+from credits.states import MAX_AMOUNT_CREDITS, RESERVATION_EXPIRES_IN_S
+from jobs.ids import new_id, public_id
+
+logger = logging.getLogger("credits")
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """A hold, and what was available right after it was made. Units: whole credits, UTC."""
+
+    reservation_id: uuid.UUID
+    amount_credits: int
+    expires_at: datetime
+    available_credits: int
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """A charge. Units: whole credits; `new_balance` is what was available right after it.
+
+    `renewal_id` names the hold that took the place of one that had expired.
+    """
+
+    reservation_id: uuid.UUID
+    charged: int
+    refunded: int
+    new_balance: int
+    renewal_id: uuid.UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """A hold given back. Units: whole credits; `new_balance` is what was available after it."""
+
+    reservation_id: uuid.UUID
+    released: int
+    new_balance: int
+
+
+def reserve_credits(
+    *,
+    organization_id: uuid.UUID,
+    amount_credits: int,
+    subject_type: str,
+    subject_id: str,
+    actor: str,
+    user_id: str = "",
+    expires_in_s: float = RESERVATION_EXPIRES_IN_S,
+    reference: str = "",
+) -> Reserved:
+    """Hold credits for one purpose, out of what is available.
+
+    The same `reference` with the same request answers with the reservation made before, in
+    whatever state it is; without one every call makes a new reservation.
+
+    Units: whole credits, 1 to 10**12; seconds.
+    Raises: InsufficientCredits; AccountNotFound; ReferenceReused; ValueError out of range.
+    Source: C-01, C-02, C-05.
+    """
+    _require_amount(amount_credits, minimum=1)
+    if expires_in_s <= 0:
+        raise ValueError("a reservation lasts longer than no time")
+    with transaction.atomic(savepoint=False):
+        row = call_ledger(
+            "credits_reserve",
+            new_id(),
+            organization_id,
+            amount_credits,
+            subject_type,
+            subject_id,
+            user_id,
+            expires_in_s,
+            reference,
+        )
+        record_expired(organization_id=organization_id, reservation_ids=row["expired"])
+        if row["is_new"]:
+            told = {"amount": amount_credits, "subject": f"{subject_type} {subject_id}"}
+            record_on_reservation(
+                "credits.reserved",
+                row["reservation_id"],
+                organization_id,
+                actor,
+                {**told, "userId": user_id},
+            )
+    return Reserved(row["reservation_id"], row["amount"], row["expires_at"], row["available"])
+
+
+def commit_reservation(
+    *,
+    reservation_id: uuid.UUID,
+    organization_id: uuid.UUID,
+    actual_credits: int,
+    actor: str,
+    subject_id: str | None = None,
+) -> Committed:
+    """Charge what was used and give back the rest; the reservation is resolved.
+
+    More than was reserved is taken from what is available. After the expiry the credits are
+    reserved anew, if they are there. The same amount again answers as before. `subject_id`, where
+    given, must be the reservation's.
+
+    Units: whole credits, 0 to 10**12.
+    Raises: InsufficientCredits; ReservationExpired (alerted: work was done and is unpaid);
+    ReservationAlreadyCommitted; ReservationAlreadyReleased; ReservationNotFound;
+    ReservationSubjectMismatch; ValueError out of range.
+    Source: C-01, C-03, C-05.
+    """
+    _require_amount(actual_credits, minimum=0)
+    try:
+        with transaction.atomic(savepoint=False):
+            row = call_ledger(
+                "credits_commit_reservation",
+                organization_id,
+                reservation_id,
+                actual_credits,
+                subject_id,
+                new_id(),
+            )
+            record_expired(organization_id=organization_id, reservation_ids=row["expired"])
+            done = Committed(
+                reservation_id, row["charged"], row["refunded"], row["available"], row["renewal"]
+            )
+            if row["is_new"]:
+                _record_commit(done, organization_id, actor)
+    except ReservationExpired:
+        LATE_COMMITS.labels("refused").inc()
+        logger.error(
+            "reservation.commit_refused_expired reservation=%s credits=%d",
+            public_id("res", reservation_id),
+            actual_credits,
+        )
+        raise
+    return done
+
+
+def release_reservation(
+    *, reservation_id: uuid.UUID, organization_id: uuid.UUID, reason: str, actor: str
+) -> Released:
+    """Give back the whole hold; the reservation is resolved. Again it answers as before.
+
+    Raises: ReservationExpired; ReservationAlreadyCommitted; ReservationNotFound.
+    Source: C-01, C-05.
+    """
+    with transaction.atomic(savepoint=False):
+        row = call_ledger("credits_release_reservation", organization_id, reservation_id, reason)
+        record_expired(organization_id=organization_id, reservation_ids=row["expired"])
+        if row["is_new"]:
+            told = {"released": row["released"], "reason": reason}
+            record_on_reservation("credits.released", reservation_id, organization_id, actor, told)
+    return Released(reservation_id, row["released"], row["available"])
+
+
+def extend_reservation(
+    *, reservation_id: uuid.UUID, expires_in_s: float, actor: str = "system"
+) -> datetime:
+    """Let a live hold last at least `expires_in_s` from now; return when it expires.
+
+    The expiry never moves back; where it is later already, nothing is written.
+
+    Units: seconds; UTC.
+    Raises: ReservationExpired, ReservationAlreadyCommitted, ReservationAlreadyReleased,
+    ReservationNotFound.
+    Source: C-02 (a running build extends its own hold), C-05.
+    """
+    with transaction.atomic(savepoint=False):
+        row = call_ledger("credits_extend_reservation", reservation_id, expires_in_s)
+        expires_at: datetime = row["expires_at"]
+        if row["is_new"]:
+            record_on_reservation(
+                "credits.reservation_extended",
+                reservation_id,
+                row["organization_id"],
+                actor,
+                {"expiresAt": expires_at.isoformat()},
+            )
+    return expires_at
+
+
+def _record_commit(done: Committed, organization_id: uuid.UUID, actor: str) -> None:
+    """Record a charge; a late one is counted and told apart."""
+    told: dict[str, object] = {"charged": done.charged, "refunded": done.refunded}
+    if done.renewal_id is not None:
+        LATE_COMMITS.labels("renewed").inc()
+        logger.warning("reservation.renewed reservation=%s", public_id("res", done.reservation_id))
+        told["renewalId"] = public_id("res", done.renewal_id)
+    record_on_reservation("credits.committed", done.reservation_id, organization_id, actor, told)
+
+
+def _require_amount(amount_credits: int, *, minimum: int) -> None:
+    if not minimum <= amount_credits <= MAX_AMOUNT_CREDITS:
+        raise ValueError(f"an amount is {minimum} to {MAX_AMOUNT_CREDITS} credits")
