@@ -46,7 +46,7 @@ class Child:
     def start(cls, part: Part, environment: Mapping[str, str], cwd: Path) -> Child:
         """Start a part. Call from the main thread: the child ends with the thread that made it."""
         popen = subprocess.Popen(  # noqa: S603 - the command is ours
-            [*_end_with_us(), *part.command],
+            [*end_with_us(), *part.command],
             env=dict(environment),
             cwd=cwd,
             stdin=subprocess.DEVNULL,
@@ -120,7 +120,7 @@ class Child:
         return [line.decode("utf-8", "replace").rstrip("\r") for line in lines]
 
 
-def _end_with_us() -> list[str]:
+def end_with_us() -> list[str]:
     """Prefix of a command that makes the kernel send it SIGTERM when the supervisor is killed."""
     setpriv = shutil.which("setpriv")
     return [setpriv, "--pdeathsig", "TERM"] if setpriv else []

@@ -41,14 +41,14 @@ def parts(root: Path, addresses: Addresses, *, redis_url: str, worker_drain_s: f
             _granian("wsgi", "config.wsgi:application", addresses.api_port, workers=2, threads=4),
             stop_rank=0,
             drain_s=15.0,
-            is_up=ready.answers(f"{addresses.api_url}/readyz"),
+            is_up=ready.answers(addresses.api_port, "/readyz"),
         ),
         Part(
             "streams",
-            _granian("asgi", "config.asgi:application", addresses.streams_port, workers=1),
+            _granian("asginl", "config.asgi:application", addresses.streams_port, workers=1),
             stop_rank=0,
             drain_s=15.0,
-            is_up=ready.answers(f"http://127.0.0.1:{addresses.streams_port}/livez"),
+            is_up=ready.answers(addresses.streams_port, "/healthz"),
         ),
         Part(
             "worker",

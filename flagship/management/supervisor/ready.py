@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import time
 from collections.abc import Callable
 
-import httpx
 import psutil
 import redis
 
 ANSWER_TIMEOUT_S = 2.0
 
 
-def answers(url: str) -> Callable[[int], bool]:
-    """Up when a GET of the URL is answered with 200."""
+def answers(port: int, path: str) -> Callable[[int], bool]:
+    """Up when a GET of the path is answered with 200."""
 
     def is_up(pid: int) -> bool:
-        with contextlib.suppress(httpx.HTTPError):
-            return httpx.get(url, timeout=ANSWER_TIMEOUT_S, trust_env=False).status_code == 200
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_TIMEOUT_S)
+        with (
+            contextlib.closing(connection),
+            contextlib.suppress(OSError, http.client.HTTPException),
+        ):
+            connection.request("GET", path)
+            return connection.getresponse().status == http.HTTPStatus.OK
         return False
 
     return is_up

@@ -135,6 +135,9 @@ class System:
             MARK: str(self.home.path),
         }
         environment.pop("DATABASE_OWNER_URL", None)
+        if hosts := self.given.get("ALLOWED_HOSTS"):
+            # We ask the api whether it is ready under this name.
+            environment["ALLOWED_HOSTS"] = f"{hosts},127.0.0.1"
         return environment
 
     def _migrate(self, loop: Loop, environment: Mapping[str, str], owner_url: str | None) -> None:

@@ -1,0 +1,1 @@
+"""Measurements on a system of their own: `python -m bench` lists them."""
