@@ -97,15 +97,6 @@ class BuildFinished(Refusal):
     next_step = "Submit a new build of the same source with POST /v1/builds."
 
 
-class BuildKeyUsed(Refusal):
-    """The Idempotency-Key made a build whose stored answer is not this caller's, or has gone."""
-
-    code = "BUILD_IDEMPOTENCY_KEY_USED"
-    status = 409
-    title = "This Idempotency-Key has already made a build."
-    next_step = "Read the build in data.buildId; use a new key for a new build."
-
-
 class UploadInvalid(Refusal):
     """The request body is not one archive."""
 
@@ -116,21 +107,3 @@ class UploadInvalid(Refusal):
         "Send the archive as the raw body (application/gzip or application/zip), or as the "
         "multipart field `archive`."
     )
-
-
-class LogCursorInvalid(Refusal):
-    """`after`, `limit` or Last-Event-ID is not a number in range."""
-
-    code = "LOG_CURSOR_INVALID"
-    status = 400
-    title = "The position in the log is not valid."
-    next_step = "Use the lastSeq of the previous page, or leave it out to start at the beginning."
-
-
-class PageNotFound(Refusal):
-    """No published file at this address."""
-
-    code = "PAGE_NOT_FOUND"
-    status = 404
-    title = "Nothing is published at this address."
-    next_step = "Check the address; a project serves pages once a build of it is deployed."

@@ -54,6 +54,18 @@ BEGIN
     IF TG_OP = 'DELETE' THEN
         PERFORM builds_refuse('build_kept', 'builds are never deleted');
     END IF;
+    IF TG_OP = 'INSERT' OR NEW.reservation_id IS DISTINCT FROM OLD.reservation_id THEN
+        IF NOT EXISTS (
+            SELECT FROM credits_reservation AS reservation
+              JOIN credits_account AS account ON account.id = reservation.account_id
+             WHERE reservation.id = NEW.reservation_id
+               AND account.organization_id = NEW.organization_id
+               AND reservation.subject_type = 'build'
+               AND reservation.subject_id = 'build_' || replace(NEW.id::text, '-', '')
+        ) THEN
+            PERFORM builds_refuse('build_reservation_is_its_own', 'the hold is for another');
+        END IF;
+    END IF;
     IF TG_OP = 'INSERT' THEN
         IF NEW.state IS DISTINCT FROM 'queued' THEN
             PERFORM builds_refuse('build_starts_queued', format('not as %s', NEW.state));
@@ -191,7 +203,7 @@ DROP FUNCTION builds_guard_project();
 
 
 class Migration(migrations.Migration):
-    dependencies = [("builds", "0001_initial")]
+    dependencies = [("builds", "0001_initial"), ("credits", "0002_ledger")]
 
     operations = [
         migrations.RunSQL(TENANT_KEYS, DROP_TENANT_KEYS),

@@ -28,7 +28,7 @@ def _legal_pairs() -> Q:
     return pairs
 
 
-def _present_exactly_in(column: str, states: list[str], name: str) -> models.Constraint:
+def _present_exactly_in(column: str, states: list[str], name: str) -> models.CheckConstraint:
     """Build the check that a column is set in these states and empty in all others."""
     inside = Q(**{f"{column}__isnull": False}, state__in=states)
     outside = Q(**{f"{column}__isnull": True}) & ~Q(state__in=states)
@@ -72,9 +72,13 @@ class Build(models.Model):
 
     builder = models.CharField(max_length=50)
     options = models.JSONField(default=dict, blank=True)
+    # Not a foreign key: finished jobs are pruned, builds are kept.
     job_id = models.UUIDField(unique=True)
     fence = models.PositiveBigIntegerField(null=True, blank=True)
-    reservation_id = models.UUIDField(unique=True)
+    # The guard checks that the hold is this organization's and for this build.
+    reservation = models.OneToOneField(
+        "credits.Reservation", on_delete=models.PROTECT, related_name="+"
+    )
     estimated_credits = models.PositiveBigIntegerField()
     charged_credits = models.PositiveBigIntegerField(null=True, blank=True)
 

@@ -1,0 +1,39 @@
+"""Ids as clients see them."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from rest_framework import serializers
+
+from jobs.errors import Refusal
+from jobs.ids import MalformedId, parse_public_id, public_id
+
+
+class PublicIdField(serializers.CharField):
+    """A prefixed id on the wire, a UUID inside."""
+
+    def __init__(self, prefix: str, **options: Any) -> None:
+        self.prefix = prefix
+        shape = f"`{prefix}_` and 32 hexadecimal digits."
+        super().__init__(help_text=options.pop("help_text", shape), **options)
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Read an id. Raises: ValidationError for anything that is not one."""
+        try:
+            return parse_public_id(self.prefix, super().to_internal_value(data))
+        except MalformedId as error:
+            raise serializers.ValidationError(f"Must be an id: {error}.") from error
+
+    def to_representation(self, value: Any) -> str:
+        """Write an id."""
+        return public_id(self.prefix, value)
+
+
+def parse_path_id(prefix: str, text: str, missing: type[Refusal]) -> uuid.UUID:
+    """Read an id in a path; one that cannot exist does not: `missing` is raised."""
+    try:
+        return parse_public_id(prefix, text)
+    except MalformedId as error:
+        raise missing from error

@@ -1,0 +1,184 @@
+"""Shapes of requests and answers; no rule lives here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from builds.api import addresses
+from builds.api.fields import PublicIdField
+from builds.models import Build, Project
+from builds.models.project import MAX_ACTIVE_LIMIT, SLUG_PATTERN
+from builds.states import BuildState
+from flagship.api.serializers import PageQuery, StrictSerializer
+
+STATES = [state.value for state in BuildState]
+
+
+class ProjectFields(StrictSerializer):
+    """What a client decides about a project."""
+
+    name = serializers.CharField(max_length=100)
+    max_active = serializers.IntegerField(default=1, min_value=1, max_value=MAX_ACTIVE_LIMIT)
+    default_builder = serializers.CharField(default="static", max_length=50)
+
+
+class ProjectCreation(ProjectFields):
+    """A new project; its slug is made from the name where none is given."""
+
+    slug = serializers.RegexField(SLUG_PATTERN, required=False, max_length=50)
+
+
+class ProjectPatch(StrictSerializer):
+    """Fields to change; what is left out stays."""
+
+    name = serializers.CharField(max_length=100, required=False)
+    max_active = serializers.IntegerField(required=False, min_value=1, max_value=MAX_ACTIVE_LIMIT)
+    default_builder = serializers.CharField(max_length=50, required=False)
+
+
+class ProjectSerializer(StrictSerializer):
+    """A project as clients see it."""
+
+    id = PublicIdField("proj")
+    name = serializers.CharField()
+    slug = serializers.CharField()
+    max_active = serializers.IntegerField()
+    default_builder = serializers.CharField()
+    live_build_id = PublicIdField("build", allow_null=True)
+    site_url = serializers.SerializerMethodField()
+    created_at = serializers.DateTimeField()
+    updated_at = serializers.DateTimeField()
+
+    def get_site_url(self, project: Project) -> str:
+        """Return where the live site is."""
+        return addresses.site_url(project.site_name)
+
+
+class SourceSerializer(StrictSerializer):
+    """An uploaded archive as clients see it."""
+
+    id = PublicIdField("src")
+    project_id = PublicIdField("proj")
+    sha256 = serializers.CharField()
+    kind = serializers.ChoiceField(["tar.gz", "zip"])
+    size_bytes = serializers.IntegerField()
+    unpacked_bytes = serializers.IntegerField()
+    file_count = serializers.IntegerField()
+    created_at = serializers.DateTimeField()
+
+
+class BuildOrderSerializer(StrictSerializer):
+    """A build to be made; without a builder the project's default is used."""
+
+    project_id = PublicIdField("proj")
+    source_id = PublicIdField("src")
+    builder = serializers.CharField(required=False, max_length=50)
+    options = serializers.DictField(required=False)
+
+
+class BuildQuery(PageQuery):
+    """What builds can be narrowed down by."""
+
+    project_id = PublicIdField("proj", required=False)
+    state = serializers.ChoiceField(STATES, required=False)
+
+
+class ArtifactSerializer(StrictSerializer):
+    """What a build published."""
+
+    sha256 = serializers.CharField(source="artifact_sha256")
+    size_bytes = serializers.IntegerField(source="artifact_bytes")
+    file_count = serializers.IntegerField(source="artifact_files")
+
+
+class BuildErrorSerializer(StrictSerializer):
+    """Why a build failed."""
+
+    code = serializers.CharField(source="error_code")
+    message = serializers.CharField(source="error_message")
+
+
+class BuildSerializer(StrictSerializer):
+    """A build as clients see it; `state` is where it stands now."""
+
+    id = PublicIdField("build")
+    project_id = PublicIdField("proj")
+    source_id = PublicIdField("src")
+    state = serializers.ChoiceField(STATES)
+    previous_state = serializers.ChoiceField(STATES, allow_null=True)
+    is_cancel_requested = serializers.SerializerMethodField()
+    builder = serializers.CharField()
+    options = serializers.DictField()
+    job_id = PublicIdField("job")
+    reservation_id = PublicIdField("res")
+    estimated_credits = serializers.IntegerField()
+    charged_credits = serializers.IntegerField(allow_null=True)
+    artifact = serializers.SerializerMethodField()
+    error = serializers.SerializerMethodField()
+    queued_at = serializers.DateTimeField()
+    started_at = serializers.DateTimeField(allow_null=True)
+    finished_at = serializers.DateTimeField(allow_null=True)
+    site_url = serializers.SerializerMethodField()
+    version_url = serializers.SerializerMethodField()
+    log_url = serializers.SerializerMethodField()
+    stream_url = serializers.SerializerMethodField()
+
+    def get_is_cancel_requested(self, build: Build) -> bool:
+        """Tell whether the worker was asked to stop."""
+        return bool(build.cancel_requested_by)
+
+    @extend_schema_field(ArtifactSerializer(allow_null=True))
+    def get_artifact(self, build: Build) -> dict[str, Any] | None:
+        """Return what was published; null until it is."""
+        return dict(ArtifactSerializer(build).data) if build.artifact_sha256 else None
+
+    @extend_schema_field(BuildErrorSerializer(allow_null=True))
+    def get_error(self, build: Build) -> dict[str, Any] | None:
+        """Return why the build failed; null unless it did."""
+        return dict(BuildErrorSerializer(build).data) if build.error_code else None
+
+    def get_site_url(self, build: Build) -> str:
+        """Return where the project's live site is."""
+        return addresses.site_url(build.project.site_name)
+
+    def get_version_url(self, build: Build) -> str | None:
+        """Return where this build's own site is; null until it is deployed."""
+        if build.state != BuildState.DEPLOYED.value:
+            return None
+        return addresses.version_url(build.project.site_name, build.id)
+
+    def get_log_url(self, build: Build) -> str:
+        """Return where the log is read page by page."""
+        return addresses.log_url(build.id)
+
+    def get_stream_url(self, build: Build) -> str:
+        """Return where the log is followed as it is written."""
+        return addresses.stream_url(build.id)
+
+
+class LogQuery(StrictSerializer):
+    """Where to read a log from."""
+
+    after = serializers.IntegerField(required=False, default=0, min_value=0, max_value=2**31 - 1)
+    limit = serializers.IntegerField(required=False, default=500, min_value=1, max_value=1000)
+
+
+class LogLineSerializer(StrictSerializer):
+    """One line of a log."""
+
+    seq = serializers.IntegerField()
+    stream = serializers.ChoiceField(["stdout", "stderr", "system"])
+    text = serializers.CharField()
+    at = serializers.DateTimeField()
+
+
+class LogPage(StrictSerializer):
+    """A piece of a log. Read on with `after=lastSeq` until `isComplete`."""
+
+    items = LogLineSerializer(many=True)
+    last_seq = serializers.IntegerField()
+    is_complete = serializers.BooleanField(help_text="No line will ever follow the last one here.")
+    state = serializers.ChoiceField(STATES)

@@ -1,0 +1,144 @@
+"""/v1/streams/builds/{buildId}/log: a build's log as it is written (B-05).
+
+Server-sent events. Each line is an event `line` with its sequence number as id; `end` says that
+the build has ended and nothing follows. A reader that was cut off sends the last id it saw and
+misses nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+from django.conf import settings
+from django.core.handlers.asgi import ASGIRequest
+from django.db import close_old_connections, connection
+from django.http import HttpResponseRedirect, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from builds.api.addresses import stream_path
+from builds.api.fields import parse_path_id
+from builds.api.serializers import LogLineSerializer
+from builds.errors import BuildNotFound
+from builds.selectors.builds import LogPiece, get_build, read_log
+from builds.states import is_final
+from flagship.api.authentication import caller_of
+from flagship.errors.requests import ValidationFailed
+
+POLL_S: Final = 0.25
+IDLE_POLL_S: Final = 1.0
+HEARTBEAT_S: Final = 15.0
+LONGEST_S: Final = 3600.0
+BATCH_LINES: Final = 500
+
+# Streams share a few reading threads and their connections: an idle stream holds none.
+_READERS = ThreadPoolExecutor(max_workers=4, thread_name_prefix="build-log-reader")
+
+
+class EventStreamRenderer(BaseRenderer):
+    """Lets clients that ask for an event stream pass content negotiation."""
+
+    media_type = "text/event-stream"
+    format = "events"
+
+    def render(
+        self,
+        data: Any,
+        accepted_media_type: str | None = None,
+        renderer_context: Mapping[str, Any] | None = None,
+    ) -> bytes:
+        """Never called: the stream is written by the view."""
+        raise NotImplementedError
+
+
+class TemporaryRedirect(HttpResponseRedirect):
+    """307: the same method, at another address."""
+
+    status_code = 307
+
+
+class BuildLogStream(APIView):
+    """A build's log as it is written."""
+
+    scopes = {"GET": "builds:read"}
+    renderer_classes = [EventStreamRenderer]
+
+    @extend_schema(
+        parameters=[
+            OpenApiParameter("Last-Event-ID", OpenApiTypes.INT, OpenApiParameter.HEADER),
+        ],
+        responses={
+            (200, "text/event-stream"): OpenApiTypes.STR,
+            307: OpenApiResponse(description="Streams are served at the Location."),
+        },
+    )
+    def get(self, request: Request, build_id: str) -> HttpResponseBase:
+        """Follow a log from its start, or from behind Last-Event-ID."""
+        after = last_event_id(request.headers.get("Last-Event-ID", "0"))
+        build = get_build(
+            organization_id=caller_of(request).organization_id,
+            build_id=parse_path_id("build", build_id, BuildNotFound),
+        )
+        if not isinstance(request._request, ASGIRequest):
+            return TemporaryRedirect(f"{settings.STREAMS_URL}{stream_path(build.id)}")
+        if not connection.in_atomic_block:
+            connection.close()
+        return StreamingHttpResponse(
+            follow(build.id, after),
+            content_type="text/event-stream",
+            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+        )
+
+
+def last_event_id(text: str) -> int:
+    """Read the position a reader resumes from. Raises: ValidationFailed."""
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise ValidationFailed({"Last-Event-ID": ["Must be the id of an event of this stream."]})
+    return int(text)
+
+
+async def follow(build_id: uuid.UUID, after: int) -> AsyncIterator[bytes]:
+    """Yield events until the build has ended and all its lines were sent.
+
+    A stream that lasts LONGEST_S ends without `end`; its reader comes back by itself.
+    """
+    loop = asyncio.get_running_loop()
+    until = time.monotonic() + LONGEST_S
+    beat_at = time.monotonic() + HEARTBEAT_S
+    yield b"retry: 1000\n\n"
+    while time.monotonic() < until:
+        piece = await loop.run_in_executor(_READERS, _read, build_id, after)
+        for line in piece.items:
+            yield event("line", dict(LogLineSerializer(line).data), line.seq)
+        after = piece.last_seq
+        if piece.is_complete:
+            yield event("end", {"state": piece.state, "lastSeq": after}, after)
+            return
+        if piece.items:
+            beat_at = time.monotonic() + HEARTBEAT_S
+        elif time.monotonic() >= beat_at:
+            beat_at = time.monotonic() + HEARTBEAT_S
+            yield b": heartbeat\n\n"
+        if len(piece.items) < BATCH_LINES:
+            await asyncio.sleep(POLL_S if piece.items or is_final(piece.state) else IDLE_POLL_S)
+
+
+def event(name: str, data: dict[str, Any], seq: int) -> bytes:
+    """Return one server-sent event; JSON has no line breaks of its own."""
+    body = json.dumps(data, default=str)
+    return f"id: {seq}\nevent: {name}\ndata: {body}\n\n".encode()
+
+
+def _read(build_id: uuid.UUID, after: int) -> LogPiece:
+    close_old_connections()
+    return read_log(build_id=build_id, after=after, limit=BATCH_LINES)

@@ -1,0 +1,45 @@
+"""Work of this domain, as the engine calls it."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.conf import settings
+
+from builds.payloads import RunBuild, SweepWorkspaces
+from builds.services.dead import fail_dead_build, refuse_requeue
+from builds.services.run import run_build as run
+from builds.services.workspaces import sweep_workspaces
+from jobs.context import Death, JobContext
+from jobs.queues import BUILDS, MAINTENANCE
+from jobs.registry import handler
+
+
+def fail_build(payload: RunBuild, death: Death) -> None:
+    """The job has died: so has the build."""
+    fail_dead_build(build_id=payload.build_id, error_class=death.error_class)
+
+
+def refuse_finished(payload: RunBuild, job_id: uuid.UUID) -> None:
+    """A build that has ended is submitted anew, not run again."""
+    refuse_requeue(build_id=payload.build_id)
+
+
+# Longer than the sandbox allows a process, so that a slow source fails its build and does not
+# count as a failed attempt of the job.
+@handler(
+    RunBuild,
+    queue=BUILDS,
+    timeout_s=settings.BUILD_TIMEOUT_S + 120.0,
+    on_dead=fail_build,
+    on_requeue=refuse_finished,
+)
+def run_build(payload: RunBuild, context: JobContext) -> None:
+    """Build and publish."""
+    run(build_id=payload.build_id, context=context)
+
+
+@handler(SweepWorkspaces, queue=MAINTENANCE, timeout_s=300.0)
+def sweep(payload: SweepWorkspaces, context: JobContext) -> dict[str, int]:
+    """Remove what killed workers left behind."""
+    return {"removed": sweep_workspaces()}

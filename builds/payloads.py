@@ -1,0 +1,26 @@
+"""The work of this domain that runs in the background."""
+
+from __future__ import annotations
+
+import uuid
+from typing import ClassVar
+
+from jobs.payloads import Payload
+
+
+class RunBuild(Payload):
+    """Build one source and publish it.
+
+    Safe to run twice: the run starts over in an empty workspace, the artifact is stored under its
+    digest, and only the holder of the job's lease can move the build, once.
+    """
+
+    KIND: ClassVar[str] = "builds.run_build"
+
+    build_id: uuid.UUID
+
+
+class SweepWorkspaces(Payload):
+    """Remove workspaces of killed workers; what is in use is locked and stays."""
+
+    KIND: ClassVar[str] = "builds.sweep_workspaces"

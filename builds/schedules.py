@@ -1,0 +1,8 @@
+"""Recurring work of this domain."""
+
+from __future__ import annotations
+
+from builds.payloads import SweepWorkspaces
+from jobs.registry import schedule
+
+schedule("builds.sweep-workspaces", SweepWorkspaces(), cron="17 * * * *")

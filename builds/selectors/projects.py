@@ -1,0 +1,45 @@
+"""Read projects and their sources."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.db.models import QuerySet
+
+from builds.errors import ProjectNotFound, SourceNotFound
+from builds.models import Project, Source
+from jobs.ids import MalformedId, parse_public_id
+
+
+def list_projects(*, organization_id: uuid.UUID) -> QuerySet[Project]:
+    """Return the organization's projects, newest first."""
+    return Project.objects.filter(organization_id=organization_id)
+
+
+def get_project(*, organization_id: uuid.UUID, project_id: uuid.UUID) -> Project:
+    """Return one project. Raises: ProjectNotFound, also for another organization's."""
+    project = list_projects(organization_id=organization_id).filter(id=project_id).first()
+    if project is None:
+        raise ProjectNotFound
+    return project
+
+
+def get_source(
+    *, organization_id: uuid.UUID, project_id: uuid.UUID, source_id: uuid.UUID
+) -> Source:
+    """Return one source of a project. Raises: SourceNotFound, also for another project's."""
+    source = Source.objects.filter(
+        organization_id=organization_id, project_id=project_id, id=source_id
+    ).first()
+    if source is None:
+        raise SourceNotFound
+    return source
+
+
+def find_published_project(*, name: str) -> Project | None:
+    """Return the project behind /sites/<name>/: by its site name or its public id."""
+    projects = Project.objects.select_related("live_build")
+    try:
+        return projects.filter(id=parse_public_id("proj", name)).first()
+    except MalformedId:
+        return projects.filter(site_name=name).first()

@@ -1,0 +1,21 @@
+"""What this domain does when the engine says something has happened."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.dispatch import receiver
+
+from builds.payloads import RunBuild
+from builds.services.cancel import confirm_cancelled_job
+from jobs.signals import cancelled
+
+
+@receiver(cancelled, dispatch_uid="builds.job_cancelled")
+def cancel_build_of_job(
+    sender: object, *, job_id: uuid.UUID, kind: str, actor: str, **_: Any
+) -> None:
+    """A build's job was cancelled, by whomever: the build is, in the same transaction."""
+    if kind == RunBuild.KIND:
+        confirm_cancelled_job(job_id=job_id, actor=actor)
