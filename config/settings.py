@@ -120,7 +120,7 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = False
 STATIC_URL = "/static/"
-STATIC_ROOT = BASE_DIR / "static"
+# Served from where the packages have them: nothing to collect.
 WHITENOISE_USE_FINDERS = True
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 LOGIN_URL = "admin:login"
@@ -163,6 +163,9 @@ WORKER_DRAIN_LIMIT_S = env.float("WORKER_DRAIN_LIMIT_S", 25.0)
 JOB_LEASE_S = env.float("JOB_LEASE_S", 15.0)
 JOB_LEASE_RENEWAL_S = env.float("JOB_LEASE_RENEWAL_S", 5.0)
 SWEEP_INTERVAL_S = env.float("SWEEP_INTERVAL_S", 0.5)
+# How long a doorbell may be on its way before Redis is asked whether it still has it.
+JOB_LOST_AFTER_S = env.float("JOB_LOST_AFTER_S", 10.0)
+WORKER_DB_CONNECTIONS = env.int("WORKER_DB_CONNECTIONS", 32)
 
 # --- Builds -----------------------------------------------------------------------------------
 # auto: bubblewrap where present; required: refuse to build without it; off: never.

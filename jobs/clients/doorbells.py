@@ -9,7 +9,7 @@ from typing import Final
 
 from redis import Redis
 from rq.job import Job as RqJob
-from rq.queue import Queue
+from rq.queue import EnqueueData, Queue
 from rq.serializers import JSONSerializer
 
 from jobs.clients.redis import producer
@@ -76,7 +76,7 @@ def set_marker() -> None:
     client.set(MARKER, "1")
 
 
-def _prepare(doorbell: Ring) -> object:
+def _prepare(doorbell: Ring) -> EnqueueData:
     return Queue.prepare_data(
         DISPATCHER,
         args=[doorbell.job_id.hex],

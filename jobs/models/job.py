@@ -11,7 +11,7 @@ from jobs.ids import new_id
 from jobs.states import FINISHED, WAITING, JobState
 
 
-def _present_exactly_in(column: str, states: tuple[str, ...], name: str) -> models.Constraint:
+def _present_exactly_in(column: str, states: tuple[str, ...], name: str) -> models.CheckConstraint:
     """Build the check that a column is set in these states and empty in all others."""
     values = [str(state) for state in states]
     inside = Q(**{f"{column}__isnull": False}, state__in=values)

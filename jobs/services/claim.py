@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Final
 
@@ -70,6 +70,10 @@ class Claimed:
     started_at: datetime
 
 
+_COLUMNS: Final = tuple(column.name for column in fields(Claimed))
+"""In the order in which the claim returns them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Lease:
     """One right to run, as the worker that holds it names it."""
@@ -89,7 +93,8 @@ def claim(*, job_id: uuid.UUID, worker: str, lease_s: float) -> Claimed | None:
         row = cursor.fetchone()
     if row is None:
         return None
-    return Claimed(*row[:5], json.loads(row[5]), *row[6:])
+    values = dict(zip(_COLUMNS, row, strict=True))
+    return Claimed(**(values | {"payload": json.loads(values["payload"])}))
 
 
 def renewal(leases: Iterable[Lease], lease_s: float) -> tuple[str, dict[str, Any]]:

@@ -65,8 +65,9 @@ def has_completed(*, job_id: uuid.UUID, token: int) -> bool:
     return Job.objects.filter(id=job_id, lease_token=token, state=JobState.SUCCEEDED.value).exists()
 
 
-def _fenced(statement: str, lease: Lease, parameters: dict[str, Any]) -> None:
+def _fenced(statement: str, lease: Lease, parameters: dict[str, str | None]) -> None:
     with connection.cursor() as cursor:
-        cursor.execute(statement, {"job_id": lease.job_id, "token": lease.token} | parameters)
+        fence: dict[str, Any] = {"job_id": lease.job_id, "token": lease.token}
+        cursor.execute(statement, fence | parameters)
         if cursor.fetchone() is None:
             raise LeaseLost(f"job {lease.job_id.hex} is not held under token {lease.token}")

@@ -7,7 +7,7 @@ import math
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from croniter import croniter
+from croniter import croniter  # type: ignore[import-untyped]
 from django.db import connection, transaction
 
 from jobs.errors import InvalidPayload, UnknownKind

@@ -1,0 +1,19 @@
+"""django-rq's `rqworker`, listening to all our queues when none is named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django_rq.management.commands import rqworker
+
+from jobs.queues import QUEUES
+
+
+class Command(rqworker.Command):
+    """Run a worker: on the queues named, or on all of them."""
+
+    help = "Run a worker on the queues named, or on all of them."
+
+    def handle(self, *queues: str, **options: Any) -> None:
+        """Start the worker."""
+        super().handle(*(queues or QUEUES), **options)  # type: ignore[no-untyped-call]

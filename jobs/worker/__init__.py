@@ -1,0 +1,1 @@
+"""The processes that run jobs: what `manage.py rqworker` and `manage.py rqscheduler` start."""

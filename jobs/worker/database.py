@@ -1,0 +1,100 @@
+"""The worker's way with database connections."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+import psycopg
+from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, connection, connections
+from psycopg_pool import PoolTimeout
+
+T = TypeVar("T")
+
+AWAY_LIMIT_S: Final = 30.0
+"""A worker whose database is away for this long leaves; its supervisor starts a new one."""
+
+_SHUTDOWNS: Final = ("57P01", "57P02", "57P03")
+"""Ended by the administrator, by a crash, not accepting connections yet."""
+_CONFLICTS: Final = ("40001", "40P01", "55P03", "57014")
+"""Serialization failure, deadlock, lock timeout, statement timeout: worth another try."""
+
+
+def use_pool(size: int) -> None:
+    """Make every thread of this process draw its connections from one pool.
+
+    A thread keeps a connection only between its first query and `connection.close()`, so that a
+    hundred jobs that wait for something else share a few. Call it before any thread starts.
+    """
+    connections.close_all()
+    settings = connections.settings[DEFAULT_DB_ALIAS]
+    settings["CONN_MAX_AGE"] = 0
+    pool = {"min_size": 1, "max_size": size, "timeout": 15, "max_lifetime": 600}
+    settings["OPTIONS"] = {**settings["OPTIONS"], "pool": pool}
+    del connections[DEFAULT_DB_ALIAS]
+
+
+def close_pool() -> None:
+    """End the pool's threads and connections."""
+    connections.close_all()
+    connections[DEFAULT_DB_ALIAS].close_pool()  # type: ignore[attr-defined]
+
+
+def dedicated() -> psycopg.Connection[Any]:
+    """Open a connection of its own, outside the pool, that commits each statement.
+
+    Raises: psycopg.OperationalError after two seconds at most.
+    """
+    parameters = connection.get_connection_params()
+    for private in ("cursor_factory", "context", "pool"):
+        parameters.pop(private, None)
+    return psycopg.connect(**parameters, autocommit=True)
+
+
+def discard() -> None:
+    """Drop this thread's connection with whatever state an interruption has left it in."""
+    broken = connections[DEFAULT_DB_ALIAS].connection
+    del connections[DEFAULT_DB_ALIAS]
+    if broken is None:
+        return
+    with contextlib.suppress(psycopg.Error):
+        broken.close()
+    pool = getattr(broken, "_pool", None)
+    if pool is not None:
+        pool.putconn(broken)
+
+
+def is_lost(error: BaseException) -> bool:
+    """Tell whether the connection, not the statement, is what failed."""
+    if not isinstance(error, OperationalError | InterfaceError):
+        return False
+    cause = error.__cause__
+    if isinstance(cause, PoolTimeout):
+        return False
+    sqlstate = getattr(cause, "sqlstate", None)
+    return sqlstate is None or sqlstate.startswith("08") or sqlstate in _SHUTDOWNS
+
+
+def persist(call: Callable[[], T], limit_s: float = AWAY_LIMIT_S) -> T:
+    """Call until the database takes it: for what a worker must not forget to write.
+
+    Only for statements whose fence makes a second application harmless.
+    Raises: the last error when `limit_s` seconds are over, and every other error at once.
+    """
+    until = time.monotonic() + limit_s
+    wait_s = 0.05
+    while True:
+        try:
+            return call()
+        except (OperationalError, InterfaceError) as error:
+            sqlstate = getattr(error.__cause__, "sqlstate", None)
+            passing = is_lost(error) or sqlstate in _CONFLICTS
+            if not (passing or isinstance(error.__cause__, PoolTimeout)):
+                raise
+            if time.monotonic() > until:
+                raise
+            discard()
+        time.sleep(wait_s)
+        wait_s = min(wait_s * 2, 1.0)

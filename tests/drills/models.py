@@ -1,0 +1,15 @@
+"""What drills leave behind."""
+
+from __future__ import annotations
+
+from django.db import models
+
+
+class Effect(models.Model):
+    """One effect of one run. Nothing keeps a key from coming twice: tests count."""
+
+    key = models.CharField(max_length=200)
+    attempt = models.PositiveIntegerField()
+
+    def __str__(self) -> str:
+        return self.key
