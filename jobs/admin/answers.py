@@ -49,7 +49,7 @@ def answer_each(ids: Iterable[int], answer: Callable[[int], object]) -> Tally:
         try:
             answer(failed_job_id)
         except Refusal as refusal:
-            tally.skipped[refusal.message] += 1
+            tally.skipped[refusal.message.rstrip(".")] += 1
         else:
             tally.done += 1
     return tally

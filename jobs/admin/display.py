@@ -12,6 +12,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 PAYLOAD_CHARACTERS: Final = 2_000
+VALUE_CHARACTERS: Final = 400
 MESSAGE_CHARACTERS: Final = 120
 MASK: Final = "********"
 SECRET_KEY: Final = re.compile(
@@ -80,7 +81,7 @@ def cut(text: str, characters: int = MESSAGE_CHARACTERS) -> str:
 
 
 def masked(value: Any) -> Any:
-    """Copy a JSON value with the values of secret-looking keys masked, at any depth."""
+    """Copy a JSON value: secret-looking keys masked, long texts cut, at any depth."""
     if isinstance(value, dict):
         return {
             key: MASK if SECRET_KEY.search(str(key)) else masked(item)
@@ -88,6 +89,8 @@ def masked(value: Any) -> Any:
         }
     if isinstance(value, list):
         return [masked(item) for item in value]
+    if isinstance(value, str) and len(value) > VALUE_CHARACTERS:
+        return f"{value[:VALUE_CHARACTERS]}… ({len(value)} characters)"
     return value
 
 

@@ -1,0 +1,7 @@
+"""The operations console of builds, one file per noun; all of it read-only."""
+
+from __future__ import annotations
+
+from builds.admin import builds, projects, sources
+
+__all__ = ["builds", "projects", "sources"]

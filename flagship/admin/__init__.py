@@ -1,0 +1,7 @@
+"""The operations console of the platform, one file per noun."""
+
+from __future__ import annotations
+
+from flagship.admin import api_keys, audit, organizations, people
+
+__all__ = ["api_keys", "audit", "organizations", "people"]

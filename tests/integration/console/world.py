@@ -1,0 +1,97 @@
+"""One row of everything an operator may look at, made the way the system makes it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from django.db.models.functions import Now
+
+from builds.models import Build, BuildLogLine, Project, Source
+from builds.services.projects import create_project
+from builds.services.submit import BuildOrder, create_build
+from credits.models import Package
+from credits.services import grant_credits, open_account
+from flagship.models import Organization
+from flagship.services.api_keys import issue_api_key
+from flagship.services.organizations import create_organization
+from jobs.models import FailedJob, Schedule
+from jobs.queues import BUILDS
+from tests.integration.console.rows import make_letter
+
+LOG = (
+    ("system", "builder mkdocs 1.6.1, source src.tar.gz (14 files)"),
+    ("stdout", "INFO    -  Cleaning site directory"),
+    ("stdout", "INFO    -  Building documentation to directory: /work/out"),
+    (
+        "stderr",
+        "WARNING -  A link in 'index.md' points to 'missing.md', which does not exist <here>",
+    ),
+    ("stdout", "INFO    -  Documentation built in 0.84 seconds"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What was made."""
+
+    organization: Organization
+    project: Project
+    build: Build
+    letter: FailedJob
+
+
+def make_world(name: str = "Acme Bakery") -> World:
+    """Make an organization with credits, a key, a project, a running build and a dead letter."""
+    organization = create_organization(name=name, actor="user:ana")
+    issue_api_key(organization_id=organization.id, name="ci", scopes=["builds:read"])
+    open_account(organization_id=organization.id)
+    grant_credits(
+        organization_id=organization.id,
+        amount_credits=1_000,
+        reason="trial",
+        actor="user:ana",
+        reference="trial",
+    )
+    project = create_project(organization_id=organization.id, name="Docs", actor="test")
+    build = _running_build(project)
+    letter = make_letter(
+        kind="builds.run_build",
+        queue=BUILDS,
+        organization_id=organization.id,
+        payload={"build_id": str(build.id), "api_token": "t0p"},
+    )
+    Schedule.objects.get_or_create(
+        name="credits.expire-reservations",
+        defaults={
+            "kind": "credits.expire_reservations",
+            "every_s": 10.0,
+            "next_run_at": datetime.now(UTC) + timedelta(seconds=7),
+        },
+    )
+    Package.objects.get_or_create(
+        code="starter", defaults={"name": "Starter", "price": 900, "credits": 500}
+    )
+    return World(organization, project, build, letter)
+
+
+def _running_build(project: Project) -> Build:
+    """Submit a build and let a worker begin it."""
+    source = Source.objects.create(
+        organization_id=project.organization_id,
+        project=project,
+        sha256=hashlib.sha256(project.id.bytes).hexdigest(),
+        kind="tar.gz",
+        size_bytes=48_213,
+        unpacked_bytes=190_411,
+        file_count=14,
+    )
+    order = BuildOrder(project_id=project.id, source_id=source.id)
+    build = create_build(organization_id=project.organization_id, order=order, actor="api_key:test")
+    Build.objects.filter(id=build.id).update(
+        state="building", fence=1, started_at=Now(), moved_by="worker web-1:4711"
+    )
+    for seq, (stream, text) in enumerate(LOG, start=1):
+        BuildLogLine.objects.create(build_id=build.id, seq=seq, stream=stream, text=text)
+    return Build.objects.get(id=build.id)
