@@ -99,7 +99,10 @@ def _make(
         for line in builder.prepare(root, output, build.options):
             log.say(line)
         context.check()
-        duration_s = _execute(build, builder, root, output, log, context)
+        command = builder.command(root, output, build.options)
+        duration_s = 0.0
+        if command is not None:
+            duration_s = _execute(command, workspace, output, log, context)
         _judge(builder, output, log)
         context.check()
         artifact = storage.store_artifact(
@@ -114,16 +117,13 @@ def _make(
 
 
 def _execute(
-    build: Build, builder: Builder, root: Path, output: Path, log: LogWriter, context: JobContext
+    command: list[str], workspace: Path, output: Path, log: LogWriter, context: JobContext
 ) -> float:
     """Run the builder's process in the sandbox; return its seconds."""
-    command = builder.command(root, output, build.options)
-    if command is None:
-        return 0.0
     timeout_s = min(settings.BUILD_TIMEOUT_S, max(context.remaining_s() - MARGIN_S, 1.0))
     result = sandbox.run_sandboxed(
         command,
-        workspace=root,
+        workspace=workspace,
         writable=[output],
         limits=sandbox.SandboxLimits(
             timeout_s=timeout_s,
