@@ -131,3 +131,12 @@ class ReasonRequired(Refusal):
     status = 422
     title = "A reason is required."
     next_step = "Say why in a few words; the reason is kept with the dead letter."
+
+
+class DedupeKeyInUse(Refusal):
+    """The dedupe key belongs to another job: another kind or another payload."""
+
+    code = "DEDUPE_KEY_IN_USE"
+    status = 409
+    title = "Another job has this dedupe key."
+    next_step = "Use another key, or the job named in data.jobId."

@@ -11,17 +11,25 @@ from jobs import signals
 from jobs.errors import JobAlreadyFinished, JobNotFound
 from jobs.ids import public_id
 from jobs.models import Job
-from jobs.states import JobState
+from jobs.states import FINISHED, JobState
+
+TRIES: Final = 5
 
 _CANCEL: Final = """
-UPDATE jobs_job SET
-    state = CASE WHEN state = 'running' THEN state ELSE 'cancelled' END,
-    cancel_requested_at = COALESCE(cancel_requested_at, clock_timestamp()),
-    finished_at = CASE WHEN state = 'running' THEN NULL ELSE clock_timestamp() END,
-    next_attempt_at = NULL, published_at = NULL
-WHERE id = %(job_id)s AND state IN ('pending', 'queued', 'retry_wait', 'running')
+UPDATE jobs_job SET state = 'cancelled', cancel_requested_at = clock_timestamp(),
+    finished_at = clock_timestamp(), next_attempt_at = NULL, published_at = NULL
+WHERE id = %(job_id)s AND state IN ('pending', 'queued', 'retry_wait')
 RETURNING *
 """
+_ASK: Final = """
+UPDATE jobs_job SET cancel_requested_at = COALESCE(cancel_requested_at, clock_timestamp())
+WHERE id = %(job_id)s AND state = 'running'
+RETURNING *
+"""
+
+
+class _Overtaken(Exception):
+    """The job has moved since it was read."""
 
 
 def cancel_job(
@@ -35,18 +43,31 @@ def cancel_job(
 
     Raises: JobNotFound, JobAlreadyFinished (also when it is cancelled already). Source: W-15.
     """
-    with transaction.atomic():
-        mine = Job.objects.all()
-        if organization_id is not None:
-            mine = mine.filter(organization_id=organization_id)
-        before = mine.filter(id=job_id).first()
-        if before is None:
+    mine = Job.objects.filter(id=job_id)
+    if organization_id is not None:
+        mine = mine.filter(organization_id=organization_id)
+    for _ in range(TRIES):
+        job = mine.first()
+        if job is None:
             raise JobNotFound(f"There is no job {public_id('job', job_id)}.")
-        changed = list(Job.objects.raw(_CANCEL, {"job_id": job_id}))
-        if not changed:
-            raise _already_finished(job_id)
-        job = changed[0]
-        if job.state == JobState.CANCELLED:
+        if job.state in FINISHED:
+            raise JobAlreadyFinished(
+                f"The job has already ended as {job.state}.", data={"state": job.state}
+            )
+        try:
+            return _cancel(job, actor)
+        except _Overtaken:
+            continue
+    raise JobAlreadyFinished(data={"state": "moving"})
+
+
+def _cancel(job: Job, actor: str) -> Job:
+    """Cancel the job if it is still as it was read. Raises: _Overtaken; nothing has changed."""
+    with transaction.atomic():
+        if job.state == JobState.RUNNING:
+            changed = list(Job.objects.raw(_ASK, {"job_id": job.id}))
+        else:
+            # Before the row is locked: what receivers lock comes first in the lock order.
             signals.cancelled.send(
                 sender=Job,
                 job_id=job.id,
@@ -54,9 +75,7 @@ def cancel_job(
                 organization_id=job.organization_id,
                 actor=actor,
             )
-    return job
-
-
-def _already_finished(job_id: uuid.UUID) -> JobAlreadyFinished:
-    state = Job.objects.values_list("state", flat=True).get(id=job_id)
-    return JobAlreadyFinished(f"The job has already ended as {state}.", data={"state": state})
+            changed = list(Job.objects.raw(_CANCEL, {"job_id": job.id}))
+        if not changed:
+            raise _Overtaken
+    return changed[0]

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import uuid
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from django.db import transaction
 
-from jobs.errors import InvalidPayload
-from jobs.ids import new_id
+from jobs.errors import DedupeKeyInUse, InvalidPayload
+from jobs.ids import new_id, public_id
 from jobs.models import Job
 from jobs.payloads import Payload
-from jobs.registry import get_handler
+from jobs.registry import Handler, get_handler
 from jobs.services.publisher import publish_soon
 from jobs.trace import current_trace
 
@@ -66,6 +66,26 @@ def enqueue(
         existing = Job.objects.filter(dedupe_key=dedupe_key).first()
         if existing is not None:
             return existing
+
+
+def enqueue_for_client(
+    *,
+    handler: Handler,
+    payload: dict[str, Any],
+    organization_id: uuid.UUID,
+    dedupe_key: str | None = None,
+) -> Job:
+    """Store a job that a client asked for; its dedupe keys are its organization's own.
+
+    Raises: InvalidPayload; DedupeKeyInUse when the key's job is not the one described.
+    """
+    key = None if dedupe_key is None else f"client:{organization_id.hex}:{dedupe_key}"
+    wanted = handler.load(payload)
+    job = enqueue(wanted, organization_id=organization_id, dedupe_key=key)
+    if (job.kind, job.payload) != (wanted.KIND, wanted.to_json()):
+        told = {"jobId": public_id("job", job.id), "kind": job.kind}
+        raise DedupeKeyInUse(f"The key {dedupe_key!r} is taken.", data=told)
+    return job
 
 
 def _describe(payload: Payload) -> dict[str, object]:

@@ -117,8 +117,7 @@ def _end(lease: Lease, ending: Ending, case: _Case) -> bool:
     if case.state == JobState.DEAD:
         return _bury(lease, ending, case)
     if case.state == JobState.CANCELLED:
-        with transaction.atomic():
-            return _move(lease, ending, case)
+        return _cancel(lease, ending, case)
     return _move(lease, ending, case)
 
 
@@ -145,14 +144,24 @@ def _move(lease: Lease, ending: Ending, case: _Case) -> bool:
     if case.state == JobState.DEAD:
         letter = FailedJob.objects.get(id=row[1])
         signals.buried.send(sender=FailedJob, failed_job=letter)
-    elif case.state == JobState.CANCELLED:
-        signals.cancelled.send(
-            sender=Job,
-            job_id=lease.job_id,
-            kind=case.kind,
-            organization_id=case.organization_id,
-            actor="",
-        )
+    return True
+
+
+def _cancel(lease: Lease, ending: Ending, case: _Case) -> bool:
+    """Confirm a cancel; what receivers lock comes before the job, as the lock order wants it."""
+    try:
+        with transaction.atomic():
+            signals.cancelled.send(
+                sender=Job,
+                job_id=lease.job_id,
+                kind=case.kind,
+                organization_id=case.organization_id,
+                actor="",
+            )
+            if not _move(lease, ending, case):
+                raise _Overtaken
+    except _Overtaken:
+        return False
     return True
 
 

@@ -1,0 +1,1 @@
+"""What can be read about jobs without changing them."""
