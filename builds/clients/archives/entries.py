@@ -16,3 +16,8 @@ class Entry:
     parts: tuple[str, ...]
     is_directory: bool
     chunks: Iterator[bytes] = field(default_factory=lambda: iter(()))
+
+    def __post_init__(self) -> None:
+        # The second wall: whatever the checks of names let through, no component walks.
+        if any(part in ("", ".", "..") or "/" in part for part in self.parts):
+            raise ValueError(f"not plain components: {self.parts!r}")

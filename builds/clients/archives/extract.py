@@ -33,6 +33,7 @@ def extract_archive(path: Path, destination: Path, limits: ArchiveLimits) -> Non
     try:
         top = os.open(destination, _DIRECTORY_FLAGS)
         try:
+            os.fchmod(top, 0o755)
             for entry in read_entries(path, Tally(limits, path.stat().st_size)):
                 _write(top, entry)
         finally:

@@ -105,7 +105,10 @@ def _next_header(stream: GzipReader) -> _Header | None:
     if block[257:263] == b"ustar\0":
         prefix = block[345:500].split(b"\0", 1)[0]
         name = prefix + b"/" + name if prefix else name
-    return _Header(name=name, kind=block[156:157], size=_number(block[124:136]))
+    size = _number(block[124:136])
+    if size < 0:
+        raise ArchiveInvalid("The archive is damaged: a size is not readable.")
+    return _Header(name=name, kind=block[156:157], size=size)
 
 
 def _read_extended(stream: GzipReader, header: _Header) -> dict[bytes, bytes]:
@@ -157,14 +160,13 @@ def _drain(stream: GzipReader) -> None:
 
 
 def _number(field: bytes) -> int:
-    """Read an octal number, or GNU's binary one (first bit set; negative ones are nonsense)."""
+    """Read an octal number, or GNU's binary one (first bit set); -1 for anything else."""
     if field[0] == 0x80:
         return int.from_bytes(field[1:], "big")
     digits = field.replace(b"\0", b" ").strip()
-    try:
-        return int(digits or b"0", 8) if digits.isdigit() or not digits else -1
-    except ValueError:
+    if digits.strip(b"01234567"):
         return -1
+    return int(digits or b"0", 8)
 
 
 def _decimal(digits: bytes) -> int:

@@ -7,6 +7,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import BinaryIO, Final
 
 from builds.clients.archives.entries import CHUNK_BYTES, Entry
@@ -32,16 +33,11 @@ def read_zip(file: BinaryIO, tally: Tally) -> Iterator[Entry]:
     deflate, ArchiveBomb for entries that share bytes, ArchiveUnsafeEntry for links and specials.
     """
     _check_directory_size(file, tally)
-    try:
-        with zipfile.ZipFile(file) as archive:
-            infos = archive.infolist()
-            _check_overlap(infos, archive.start_dir)
-            for info in infos:
-                yield _entry(archive, info, tally)
-    except (zipfile.BadZipFile, zlib.error, EOFError, struct.error) as error:
-        raise ArchiveInvalid(f"The archive is damaged: {str(error)[:200]}.") from error
-    except (NotImplementedError, RuntimeError, UnicodeDecodeError, ValueError) as error:
-        raise ArchiveInvalid(f"The archive cannot be read: {str(error)[:200]}.") from error
+    with _refusing(), zipfile.ZipFile(file) as archive:
+        infos = archive.infolist()
+        _check_overlap(infos, archive.start_dir)
+        for info in infos:
+            yield _entry(archive, info, tally)
 
 
 def _entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo, tally: Tally) -> Entry:
@@ -64,10 +60,24 @@ def _entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo, tally: Tally) -> Ent
 
 
 def _contents(archive: zipfile.ZipFile, info: zipfile.ZipInfo, tally: Tally) -> Iterator[bytes]:
-    with archive.open(info) as file:
+    with _refusing(), archive.open(info) as file:
         while chunk := file.read(CHUNK_BYTES):
             tally.add_bytes(len(chunk))
             yield chunk
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Turn what the standard library says about a bad archive into a refusal.
+
+    Its texts quote the archive's bytes; ours do not.
+    """
+    try:
+        yield
+    except (zipfile.BadZipFile, zlib.error, EOFError, struct.error) as error:
+        raise ArchiveInvalid("The archive is damaged.") from error
+    except (NotImplementedError, RuntimeError, UnicodeDecodeError, ValueError) as error:
+        raise ArchiveInvalid("The archive uses something that a site has no need of.") from error
 
 
 def _check_directory_size(file: BinaryIO, tally: Tally) -> None:
