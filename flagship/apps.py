@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 from django.apps import AppConfig
 
 
@@ -10,3 +12,8 @@ class FlagshipConfig(AppConfig):
 
     name = "flagship"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Listen to the engine and register the system checks."""
+        import_module("flagship.subscribers")
+        import_module("flagship.checks")

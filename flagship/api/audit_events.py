@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from flagship.api.authentication import caller_of
 from flagship.api.pagination import CursorPage
 from flagship.api.schema import page_of
 from flagship.api.serializers import PageQuery, StrictSerializer, read_query
@@ -25,7 +26,7 @@ class AuditEventSerializer(StrictSerializer):
     subject_type = serializers.CharField()
     subject_id = serializers.CharField()
     actor = serializers.CharField()
-    data = serializers.DictField()
+    data = serializers.DictField()  # type: ignore[assignment]  # a field, not Serializer.data
     request_id = serializers.CharField()
     correlation_id = serializers.CharField()
     occurred_at = serializers.DateTimeField()
@@ -52,8 +53,9 @@ class AuditEventList(APIView):
     def get(self, request: Request) -> Response:
         """List audit events."""
         found = list_audit_events(
-            organization_id=request.auth.organization_id, **read_query(AuditEventQuery, request)
+            organization_id=caller_of(request).organization_id,
+            **read_query(AuditEventQuery, request),
         )
         page = CursorPage()
         rows = page.paginate_queryset(found, request, self)
-        return page.get_paginated_response(AuditEventSerializer(rows, many=True).data)
+        return page.answer(AuditEventSerializer, rows)

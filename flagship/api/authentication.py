@@ -10,13 +10,13 @@ from flagship.errors.access import Forbidden, Unauthenticated
 from flagship.selectors.api_keys import ApiClient
 from flagship.selectors.caller import client_of
 
-__all__ = ["ApiClient", "ApiKeyAuthentication", "require_scope"]
+__all__ = ["ApiClient", "ApiKeyAuthentication", "caller_of", "require_scope"]
 
 
 class ApiKeyAuthentication(BaseAuthentication):
     """Hands on the client that the API key middleware found: `request.auth` is an ApiClient."""
 
-    def authenticate(self, request: Request) -> tuple[None, ApiClient] | None:  # type: ignore[override]  # there are no users behind API keys
+    def authenticate(self, request: Request) -> tuple[None, ApiClient] | None:
         """Return the client; None leaves the request anonymous."""
         client = client_of(request._request)
         return None if client is None else (None, client)
@@ -24,6 +24,14 @@ class ApiKeyAuthentication(BaseAuthentication):
     def authenticate_header(self, request: Request) -> str:
         """Name the scheme in WWW-Authenticate."""
         return 'Bearer realm="flagship"'
+
+
+def caller_of(request: Request) -> ApiClient:
+    """Return the client of a REST framework view behind HasScope."""
+    client = request.auth
+    if not isinstance(client, ApiClient):
+        raise Unauthenticated
+    return client
 
 
 def require_scope(request: HttpRequest, scope: str) -> ApiClient:

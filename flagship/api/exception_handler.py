@@ -7,6 +7,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.views import defaults
+from rest_framework.exceptions import MethodNotAllowed
 
 from flagship.errors.envelope import answer, speaks_json
 from flagship.errors.requests import MalformedRequest, NotFound
@@ -16,6 +17,11 @@ from flagship.errors.translate import refusal_for
 
 def handle_exception(error: Exception, context: dict[str, Any]) -> HttpResponse:
     """REST framework's handler: every exception of a view, also an unexpected one."""
+    view = context["view"]
+    if isinstance(error, MethodNotAllowed):
+        # The framework's own OPTIONS is not offered.
+        allowed = [method for method in view.allowed_methods if method != "OPTIONS"]
+        view.headers["Allow"] = ", ".join(allowed)
     return answer(refusal_for(error))
 
 

@@ -14,6 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from flagship.api.serializers import StrictSerializer
 from flagship.errors.requests import MalformedCursor, ValidationFailed
 
 
@@ -43,7 +44,11 @@ class CursorPage(BasePagination):
         self.next_cursor = encode_cursor(rows[limit - 1]) if len(rows) > limit else None
         return rows[:limit]
 
-    def get_paginated_response(self, data: Sequence[Any]) -> Response:
+    def answer(self, serializer: type[StrictSerializer], rows: Sequence[Any]) -> Response:
+        """Return the page's answer, its rows written by `serializer`."""
+        return self.get_paginated_response(serializer(rows, many=True).data)
+
+    def get_paginated_response(self, data: Any) -> Response:
         """Return the page's answer."""
         return Response({"items": data, "nextCursor": self.next_cursor})
 

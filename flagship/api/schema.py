@@ -28,7 +28,7 @@ class ErrorEnvelope(StrictSerializer):
 
     error = serializers.CharField(help_text="Stable code; GET /v1/errors lists all of them.")
     message = serializers.CharField(help_text="For people; may change.")
-    data = serializers.DictField(help_text="Depends on the code.")
+    data = serializers.DictField(help_text="Depends on the code.")  # type: ignore[assignment]  # a field, not Serializer.data
     request_id = serializers.CharField()
     correlation_id = serializers.CharField()
     timestamp = serializers.DateTimeField()
@@ -73,7 +73,7 @@ class FlagShipAutoSchema(AutoSchema):
         for status, text in self._errors().items():
             if direction == "response" and status not in bodies:
                 response = OpenApiResponse(ErrorEnvelope, description=text)
-                bodies[status] = self._get_response_for_code(
+                bodies[status] = self._get_response_for_code(  # type: ignore[no-untyped-call]
                     response, status, ["application/json"], direction
                 )
         return bodies

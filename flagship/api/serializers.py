@@ -10,9 +10,9 @@ from django.http import QueryDict
 from rest_framework import serializers
 from rest_framework.request import Request
 
-_JSON_TYPES: tuple[
-    tuple[type[serializers.Field[Any, Any, Any, Any]], tuple[type, ...], str], ...
-] = (
+AnyField = serializers.Field[Any, Any, Any, Any]
+
+_JSON_TYPES: tuple[tuple[type[AnyField], tuple[type, ...], str], ...] = (
     (serializers.BooleanField, (bool,), "a boolean"),
     (serializers.IntegerField, (int,), "an integer"),
     (serializers.FloatField, (int, float), "a number"),
@@ -39,9 +39,9 @@ class StrictSerializer(serializers.Serializer[Any]):
     field's ("5" is no integer, 5 is no string). Write whole-object checks in `validate`.
     """
 
-    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+    def get_fields(self) -> dict[str, AnyField]:
         """Return the fields under their wire names."""
-        fields: dict[str, serializers.Field[Any, Any, Any, Any]] = {}
+        fields: dict[str, AnyField] = {}
         for name, field in super().get_fields().items():
             wire = camel(name)
             if wire != name and field.source is None:
@@ -58,7 +58,7 @@ class StrictSerializer(serializers.Serializer[Any]):
         return super().to_internal_value(data)
 
     def _problems(self, data: Mapping[str, Any]) -> dict[str, list[str]]:
-        fields = self.fields
+        fields: Mapping[str, AnyField] = self.fields
         writable = {name for name, field in fields.items() if not field.read_only}
         problems = {str(name): ["Unknown field."] for name in data if name not in writable}
         if isinstance(data, QueryDict):
@@ -70,8 +70,9 @@ class StrictSerializer(serializers.Serializer[Any]):
         return problems
 
 
-def wrong_type(field: serializers.Field[Any, Any, Any, Any], value: Any) -> str | None:
+def wrong_type(field: AnyField, value: Any) -> str | None:
     """Say which JSON type a field wants where the value has another; None where it fits."""
+    items: Any = value
     if value is None:
         return None  # Whether null is allowed is the field's own rule.
     for kind, types, told in _JSON_TYPES:
@@ -80,7 +81,7 @@ def wrong_type(field: serializers.Field[Any, Any, Any, Any], value: Any) -> str 
             if is_bool or not isinstance(value, types):
                 return f"Must be {told}."
             if isinstance(field, serializers.ListField) and field.child is not None:
-                found = (wrong_type(field.child, item) for item in value)
+                found = (wrong_type(field.child, item) for item in items)
                 return next((f"Each item: {text}" for text in found if text), None)
             return None
     return None

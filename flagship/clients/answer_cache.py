@@ -89,7 +89,7 @@ def _dump(answer: StoredAnswer) -> str:
     )
 
 
-def _load(text: bytes) -> StoredAnswer:
+def _load(text: bytes | str) -> StoredAnswer:
     stored = json.loads(text)
     return StoredAnswer(
         fingerprint=bytes.fromhex(stored["fingerprint"]),

@@ -13,11 +13,15 @@ APPS = ("jobs", "flagship", "credits", "builds")
 
 
 def all_refusals() -> list[type[Refusal]]:
-    """Return every refusal class of the apps, by status and code."""
+    """Return every refusal class of the apps, by status and code.
+
+    A base that only groups others, under the code of one of them, is left out.
+    """
     for app in APPS:
         if find_spec(f"{app}.errors"):
             import_module(f"{app}.errors")
-    found = {kind for kind in _below(Refusal) if kind.__module__.split(".")[0] in APPS}
+    every = {kind for kind in _below(Refusal) if kind.__module__.split(".")[0] in APPS}
+    found = {kind for kind in every if not any(child.code == kind.code for child in _below(kind))}
     return sorted(found, key=lambda kind: (kind.status, kind.code))
 
 

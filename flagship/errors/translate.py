@@ -95,7 +95,7 @@ def _from_drf(error: BaseException) -> Refusal | None:
         case drf.UnsupportedMediaType():
             return requests.UnsupportedMediaType(str(error.detail))
         case drf.Throttled():
-            wait_s = str(max(1, round(error.wait or 1)))
+            wait_s = str(max(1, round(getattr(error, "wait", None) or 1)))
             return requests.RateLimited(headers={"Retry-After": wait_s})
     return None
 

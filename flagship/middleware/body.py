@@ -35,7 +35,7 @@ def buffered_body(request: HttpRequest) -> Iterator[bytes]:
         spool.seek(0)
         # What Django itself does between a partial and a full read of its stream.
         request._stream = spool
-        request._read_started = False
+        request._read_started = False  # type: ignore[attr-defined]  # private, unknown to the stubs
         yield digest
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
 
@@ -88,17 +89,18 @@ def claim_of(request: HttpRequest, body_sha256: bytes) -> Claim | None:
     route, client = route_of(request), client_of(request)
     if route is None or client is None or not _is_allowed(request, route):
         return None
-    method = str(request.method)
     header = request.headers.get("Idempotency-Key")
+    if header is None and route.is_key_in_body:
+        header = _key_in_body(request)
+    elif header is None and is_key_required(path=request.path_info):
+        raise IdempotencyKeyRequired
     if header is None:
-        if is_key_required(path=request.path_info):
-            raise IdempotencyKeyRequired
         return None
     key = parse_key(header=header)
     setattr(request, "idempotency_key", key)  # noqa: B010 (read by selectors.caller)
     return make_claim(
         organization_id=client.organization_id,
-        method=method,
+        method=str(request.method),
         route=route.pattern,
         key=key,
         target=request.get_full_path(),
@@ -106,6 +108,15 @@ def claim_of(request: HttpRequest, body_sha256: bytes) -> Claim | None:
         body_sha256=body_sha256,
         request_id=current_trace().request_id,
     )
+
+
+def _key_in_body(request: HttpRequest) -> str | None:
+    """Return the key in a body that may carry it; the view refuses a body without one."""
+    try:
+        key = json.loads(request.body).get("idempotencyKey")
+    except (ValueError, RecursionError, AttributeError):
+        return None
+    return key if isinstance(key, str) else None
 
 
 def replay(stored: StoredAnswer) -> HttpResponse:

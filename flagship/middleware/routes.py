@@ -23,6 +23,11 @@ class Route:
         """Tell whether the view answers this method at all."""
         return self.view is None or hasattr(self.view, method.lower())
 
+    @property
+    def is_key_in_body(self) -> bool:
+        """Tell whether the view takes its Idempotency-Key from the body as well."""
+        return bool(getattr(self.view, "key_in_body", False))
+
     def scope(self, method: str) -> str | None:
         """Return the scope the view declares for this method."""
         scope: str | None = getattr(self.view, "scopes", {}).get(method)

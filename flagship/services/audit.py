@@ -61,8 +61,8 @@ def _validate(*, action: str, subject: tuple[str, str], actor: str, data: dict[s
     if not 0 < len(actor) <= 150:
         raise InvalidAuditEvent("an actor has 1 to 150 characters")
     try:
-        text = json.dumps(data, allow_nan=False)
+        text = json.dumps(data, allow_nan=False, ensure_ascii=False).encode()
     except (TypeError, ValueError) as error:
         raise InvalidAuditEvent(f"data is not JSON: {error}") from error
-    if len(text) > DATA_BYTES or "\\u0000" in text:
+    if len(text) > DATA_BYTES or b"\\u0000" in text:
         raise InvalidAuditEvent("data is over 16 KiB or holds a NUL")

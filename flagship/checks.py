@@ -1,0 +1,55 @@
+"""What must hold before a process starts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.exceptions import ImproperlyConfigured
+
+OUTERMOST = "flagship.middleware.request_context.RequestContextMiddleware"
+INNERMOST = (
+    "flagship.middleware.body_limit.BodyLimitMiddleware",
+    "flagship.middleware.api_key.ApiKeyMiddleware",
+    "flagship.middleware.idempotency.IdempotencyMiddleware",
+)
+SHORTEST_SECRET = 32
+
+
+@register(Tags.security)
+def check_secret_key(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """A system without a secret of its own would sign sessions that anyone can forge."""
+    try:
+        secret = str(settings.SECRET_KEY)
+    except ImproperlyConfigured:
+        secret = ""
+    if len(secret) >= SHORTEST_SECRET:
+        return []
+    hint = f"Set FLAGSHIP_SECRET_KEY to at least {SHORTEST_SECRET} random characters."
+    return [Error("The secret key is missing or too short.", hint=hint, id="flagship.E001")]
+
+
+@register()
+def check_middleware(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """Ids around everything, the key's transaction directly around the view (DESIGN section 4)."""
+    order = [name for name in settings.MIDDLEWARE if "rate_limit" not in name]
+    errors: list[CheckMessage] = []
+    if order[:1] != [OUTERMOST]:
+        errors.append(Error("The request context must come first.", id="flagship.E002"))
+    if tuple(order[-len(INNERMOST) :]) != INNERMOST:
+        told = "Body limit, API key and idempotency must come last, in this order."
+        errors.append(Error(told, id="flagship.E003"))
+    return errors
+
+
+@register()
+def check_transactions(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """ATOMIC_REQUESTS would open a savepoint inside the edge's transaction and hide its errors."""
+    atomic = [name for name, database in settings.DATABASES.items() if database["ATOMIC_REQUESTS"]]
+    if not atomic:
+        return []
+    told = f"ATOMIC_REQUESTS must be off ({', '.join(atomic)}): the edge opens the transaction."
+    return [Error(told, id="flagship.E004")]

@@ -1,0 +1,11 @@
+"""The platform's kinds of job."""
+
+from __future__ import annotations
+
+from jobs.payloads import Payload
+
+
+class PruneIdempotency(Payload):
+    """Delete answers older than 24 hours; a second run finds nothing left to do."""
+
+    KIND = "flagship.prune_idempotency"

@@ -1,0 +1,76 @@
+"""What the engine does to jobs leaves an audit event, in the same transaction (D-06)."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.dispatch import receiver
+
+from flagship.services.audit import record
+from jobs.ids import public_id
+from jobs.models import FailedJob
+from jobs.signals import buried, cancelled, discarded, requeued
+from jobs.trace import Trace, bind_trace
+
+WORKER = "worker"
+
+
+@receiver(buried, dispatch_uid="flagship.job_buried")
+def record_buried(sender: object, *, failed_job: FailedJob, **_: Any) -> None:
+    """A job has died; the event carries the ids of the request it came from."""
+    with bind_trace(Trace(failed_job.request_id, failed_job.correlation_id)):
+        _record("job.buried", failed_job, WORKER, errorClass=failed_job.error_class)
+
+
+@receiver(requeued, dispatch_uid="flagship.job_requeued")
+def record_requeued(sender: object, *, failed_job: FailedJob, actor: str, **_: Any) -> None:
+    """An operator sent a dead letter back to work."""
+    _record("job.requeued", failed_job, actor)
+
+
+@receiver(discarded, dispatch_uid="flagship.job_discarded")
+def record_discarded(
+    sender: object, *, failed_job: FailedJob, actor: str, reason: str, **_: Any
+) -> None:
+    """An operator gave a dead letter up."""
+    _record("job.discarded", failed_job, actor, reason=reason[:1000])
+
+
+@receiver(cancelled, dispatch_uid="flagship.job_cancelled")
+def record_cancelled(
+    sender: object,
+    *,
+    job_id: uuid.UUID,
+    kind: str,
+    organization_id: uuid.UUID | None,
+    actor: str,
+    **_: Any,
+) -> None:
+    """A job was cancelled, or a running one has confirmed it."""
+    record(
+        action="job.cancelled",
+        subject_type="job",
+        subject_id=public_id("job", job_id),
+        organization_id=organization_id,
+        actor=actor or WORKER,
+        data={"kind": kind},
+    )
+
+
+def _record(action: str, failed_job: FailedJob, actor: str, **more: str) -> None:
+    """Record what happened to a dead letter under the job it is of."""
+    record(
+        action=action,
+        subject_type="job",
+        subject_id=public_id("job", failed_job.job_id),
+        organization_id=failed_job.organization_id,
+        actor=actor,
+        data={
+            "failedJobId": failed_job.pk,
+            "kind": failed_job.kind,
+            "queue": failed_job.queue,
+            "attempts": failed_job.attempts,
+            **more,
+        },
+    )
