@@ -85,7 +85,6 @@ class JobSummary(serializers.ModelSerializer[Job]):
 
     id = serializers.SerializerMethodField()
     state = serializers.ChoiceField(choices=STATES)
-    attemptCount = serializers.IntegerField(source="attempts")
     nextAttemptAt = serializers.DateTimeField(source="next_attempt_at", allow_null=True)
     cancelRequestedAt = serializers.DateTimeField(source="cancel_requested_at", allow_null=True)
     createdAt = serializers.DateTimeField(source="created_at")
@@ -99,7 +98,7 @@ class JobSummary(serializers.ModelSerializer[Job]):
             "kind",
             "queue",
             "state",
-            "attemptCount",
+            "attempts",
             "nextAttemptAt",
             "cancelRequestedAt",
             "createdAt",
@@ -118,10 +117,10 @@ class JobAnswer(JobSummary):
     payload = serializers.DictField()
     progress = serializers.DictField(allow_null=True)
     result = serializers.DictField(allow_null=True)
-    attempts = AttemptAnswer(source="attempt_set", many=True)
+    runs = AttemptAnswer(source="attempt_set", many=True)
 
     class Meta(JobSummary.Meta):
-        fields = (*JobSummary.Meta.fields, "payload", "progress", "result", "attempts")
+        fields = (*JobSummary.Meta.fields, "payload", "progress", "result", "runs")
 
 
 class JobPage(serializers.Serializer[Any]):
