@@ -1,0 +1,299 @@
+"""Each guard is what refuses: without it (and those behind it) the attack gets through.
+
+Guards are taken away one after another in a transaction that is rolled back. Before each step the
+attack must be refused by the next guard's name; after the last it must succeed and leave a ledger
+that no longer adds up, or history that was changed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.integration.credits.ground import complete, fingerprint, make_ground
+
+
+@dataclass(frozen=True, slots=True)
+class Wall:
+    """An attack, and the guards that stand before it in order: (name it refuses by, undoing it)."""
+
+    attack: str
+    guards: tuple[tuple[str, str], ...]
+
+
+def trigger(table: str, name: str, refuses_by: str = "") -> tuple[str, str]:
+    return refuses_by or name, f"DROP TRIGGER {name} ON {table}"
+
+
+def constraint(table: str, name: str) -> tuple[str, str]:
+    return name, f"ALTER TABLE {table} DROP CONSTRAINT {name}"
+
+
+def index(name: str) -> tuple[str, str]:
+    return name, f"DROP INDEX {name}"
+
+
+def check_of_hold(refuses_by: str) -> tuple[str, str]:
+    return refuses_by, (
+        "CREATE OR REPLACE FUNCTION credits_entry_check_hold(p_entry credits_entry,"
+        " p_hold credits_reservation) RETURNS void LANGUAGE sql AS 'SELECT'"
+    )
+
+
+ACCOUNT, HOLD, ENTRY = "credits_account", "credits_reservation", "credits_entry"
+MOVES = trigger(ACCOUNT, "credits_account_moves_with_entry", "credits_account_next_seq")
+LAST_ENTRY = constraint(ACCOUNT, "credits_account_last_entry")
+FILL = trigger(ENTRY, "credits_entry_fill")
+FOREIGN_FIRST = (
+    "INSERT INTO credits_entry (account_id, seq, kind, {0}, balance_before, balance_delta,"
+    " balance_after, reserved_before, reserved_delta, reserved_after, issued_delta, charged_delta)"
+    " SELECT a.id, a.last_seq + 1, {1} FROM credits_account a WHERE a.id = %(account)s"
+)
+
+WALLS = {
+    "balance made from nothing": Wall(
+        "UPDATE credits_account SET balance = balance + 100, issued = issued + 100"
+        " WHERE id = %(account)s",
+        (MOVES, LAST_ENTRY),
+    ),
+    "more held than there is": Wall(
+        "UPDATE credits_account SET reserved = balance + 1 WHERE id = %(account)s",
+        (MOVES, constraint(ACCOUNT, "credits_account_reserved_in_balance"), LAST_ENTRY),
+    ),
+    "negative balance": Wall(
+        "UPDATE credits_account SET balance = -1, reserved = -1, issued = 0, charged = 1"
+        " WHERE id = %(account)s",
+        (
+            MOVES,
+            constraint(ACCOUNT, "credits_account_balance_not_negative"),
+            constraint(ACCOUNT, "credits_account_reserved_in_balance"),
+            LAST_ENTRY,
+        ),
+    ),
+    "books that do not cancel": Wall(
+        "UPDATE credits_account SET charged = charged + 1 WHERE id = %(account)s",
+        (MOVES, constraint(ACCOUNT, "credits_account_books_cancel")),
+    ),
+    # The second of the three mistakes of 3.3: only the + 1 rule stands before it.
+    "account pointed back to an older entry": Wall(
+        "UPDATE credits_account SET last_seq = 1, balance = 1000, reserved = 0, issued = 1000,"
+        " charged = 0 WHERE id = %(account)s",
+        (MOVES,),
+    ),
+    # The first: a NULL in a composite key is not checked.
+    "account without a last entry": Wall(
+        "UPDATE credits_account SET last_seq = NULL, balance = 9000, issued = 9000, charged = 0"
+        " WHERE id = %(account)s",
+        (
+            MOVES,
+            ("23502", "ALTER TABLE credits_account ALTER COLUMN last_seq DROP NOT NULL"),
+        ),
+    ),
+    "account born rich": Wall(
+        "INSERT INTO credits_account (id, organization_id, balance, issued)"
+        " VALUES (%(new)s, %(none)s, 100, 100)",
+        (
+            trigger(ACCOUNT, "credits_account_starts_empty"),
+            constraint(ENTRY, "credits_entry_open_is_first"),
+        ),
+    ),
+    "second account": Wall(
+        "INSERT INTO credits_account (id, organization_id) VALUES (%(new)s, %(a)s)",
+        (constraint(ACCOUNT, "credits_account_organization_id_key"),),
+    ),
+    # The third: a hold without its entry, here one larger than the balance.
+    "reservation without an entry": Wall(
+        "INSERT INTO credits_reservation (id, account_id, amount, subject_type, subject_id,"
+        " expires_at) VALUES (%(new)s, %(account)s, 5000, 'b', 'b', now() + interval '1 hour')",
+        (trigger(HOLD, "credits_reservation_holds", "credits_entry_within_bounds"),),
+    ),
+    "reservation resolved without an entry": Wall(
+        "UPDATE credits_reservation SET state = 'released', resolved_at = now()"
+        " WHERE id = %(held)s",
+        (trigger(HOLD, "credits_reservation_moves_with_entry"),),
+    ),
+    "reservation shrunk": Wall(
+        "UPDATE credits_reservation SET amount = 1 WHERE id = %(held)s",
+        (
+            trigger(
+                HOLD, "credits_reservation_moves_with_entry", "credits_reservation_identity_fixed"
+            ),
+            constraint(ENTRY, "credits_entry_names_its_hold"),
+        ),
+    ),
+    "reservation born resolved": Wall(
+        "INSERT INTO credits_reservation (id, account_id, amount, subject_type, subject_id, state,"
+        " resolved_at, expires_at) VALUES (%(new)s, %(account)s, 5, 'b', 'b', 'released', now(),"
+        " now() + interval '1 hour')",
+        (
+            trigger(HOLD, "credits_reservation_starts_held"),
+            check_of_hold("credits_reservation_resolves_once"),
+        ),
+    ),
+    "two resolutions of one hold": Wall(
+        "INSERT INTO credits_entry (account_id, kind, reservation_id)"
+        " VALUES (%(account)s, 'release', %(committed)s)",
+        (
+            check_of_hold("credits_reservation_resolves_once"),
+            index("credits_entry_one_resolution"),
+            trigger(
+                HOLD, "credits_reservation_moves_with_entry", "credits_reservation_resolves_once"
+            ),
+        ),
+    ),
+    "two reserves of one hold": Wall(
+        "INSERT INTO credits_entry (account_id, kind, reservation_id)"
+        " VALUES (%(account)s, 'reserve', %(held)s)",
+        (index("credits_entry_each_kind_once"),),
+    ),
+    "commit after the expiry": Wall(
+        "INSERT INTO credits_entry (account_id, kind, reservation_id, balance_delta)"
+        " VALUES (%(account)s, 'commit', %(overdue)s, -80)",
+        (check_of_hold("credits_entry_commit_in_time"),),
+    ),
+    "expiry before its time": Wall(
+        "INSERT INTO credits_entry (account_id, kind, reservation_id)"
+        " VALUES (%(account)s, 'expire', %(held)s)",
+        (check_of_hold("credits_entry_expire_when_due"),),
+    ),
+    "somebody else's hold": Wall(
+        FOREIGN_FIRST.format(
+            "reservation_id, hold",
+            "'release', %(foreign)s, 70, a.balance, 0, a.balance, a.reserved, -70,"
+            " a.reserved - 70, 0, 0",
+        ),
+        (FILL, constraint(ENTRY, "credits_entry_names_its_hold")),
+    ),
+    "entry that starts elsewhere": Wall(
+        FOREIGN_FIRST.format(
+            "reason",
+            "'grant', 'x', a.balance + 500, 5, a.balance + 505, a.reserved, 0, a.reserved, 5, 0",
+        ),
+        (
+            FILL,
+            constraint(ENTRY, "credits_entry_follows_previous"),
+            constraint(ACCOUNT, "credits_account_books_cancel"),
+        ),
+    ),
+    "entry that does not add up": Wall(
+        FOREIGN_FIRST.format(
+            "reason",
+            "'grant', 'x', a.balance, 5, a.balance + 500, a.reserved, 0, a.reserved, 5, 0",
+        ),
+        (
+            FILL,
+            constraint(ENTRY, "credits_entry_balance_adds_up"),
+            constraint(ACCOUNT, "credits_account_books_cancel"),
+        ),
+    ),
+    "grant that takes": Wall(
+        "INSERT INTO credits_entry (account_id, kind, balance_delta)"
+        " VALUES (%(account)s, 'grant', -5)",
+        (constraint(ENTRY, "credits_entry_kind_moves_its_books"),),
+    ),
+    "grant made twice": Wall(
+        "WITH one AS (INSERT INTO credits_entry (account_id, kind, balance_delta, reference)"
+        " VALUES (%(other)s, 'grant', 5, 'r') RETURNING 1)"
+        " INSERT INTO credits_entry (account_id, kind, balance_delta, reference)"
+        " VALUES (%(account)s, 'grant', 5, (SELECT reference FROM credits_entry"
+        " WHERE account_id = %(account)s AND kind = 'grant'))",
+        (index("credits_entry_grant_reference_once"),),
+    ),
+    "history rewritten": Wall(
+        "UPDATE credits_entry SET reason = 'other'",
+        (trigger(ENTRY, "credits_entry_append_only"),),
+    ),
+    "last entry removed": Wall(
+        "DELETE FROM credits_entry WHERE account_id = %(account)s AND seq = (SELECT last_seq"
+        " FROM credits_account WHERE id = %(account)s)",
+        (trigger(ENTRY, "credits_entry_append_only"), LAST_ENTRY),
+    ),
+    "hold removed": Wall(
+        "DELETE FROM credits_reservation WHERE id = %(held)s",
+        (
+            trigger(HOLD, "credits_reservation_append_only"),
+            constraint(ENTRY, "credits_entry_names_its_hold"),
+        ),
+    ),
+}
+
+
+def attempt(connection: psycopg.Connection[Any], attack: str, names: dict[str, Any]) -> set[str]:
+    """Run the attack, deferred constraints included; return by what it is refused."""
+    try:
+        with connection.transaction():
+            connection.execute(attack, names)
+            connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+    except psycopg.Error as error:
+        return {name for name in (error.sqlstate, error.diag.constraint_name) if name}
+    return set()
+
+
+def walk(connection: psycopg.Connection[Any], wall: Wall, names: dict[str, Any]) -> list[str]:
+    """Take the guards away one by one; say where the attack was not refused as expected."""
+    problems = []
+    before = fingerprint(connection)
+    for name, undoing in wall.guards:
+        refused = attempt(connection, wall.attack, names)
+        if name not in refused:
+            problems.append(f"{name}: {refused or 'accepted'}")
+        connection.execute(undoing)
+    refused = attempt(connection, wall.attack, names)
+    if refused or fingerprint(connection) == before:
+        problems.append(f"without its guards: {refused or 'nothing changed'}")
+    return problems
+
+
+def test_guards__taken_away_one_by_one__are_what_refuses(
+    owner_db: psycopg.Connection[Any],
+) -> None:
+    # C-04: a proof must be able to see
+    names = complete(owner_db, make_ground())
+    before = fingerprint(owner_db)
+
+    problems = {}
+    for title, wall in WALLS.items():
+        with owner_db.transaction(force_rollback=True):
+            problems[title] = walk(owner_db, wall, names)
+
+    assert {title: found for title, found in problems.items() if found} == {}
+    assert fingerprint(owner_db) == before
+
+
+@pytest.mark.parametrize("table", [ACCOUNT, HOLD, ENTRY])
+def test_triggers__of_the_ledger__are_enabled_always(
+    owner_db: psycopg.Connection[Any], table: str
+) -> None:
+    # C-04: replica role skips every other trigger
+    rows = owner_db.execute(
+        "SELECT tgname, tgenabled FROM pg_trigger"
+        " WHERE tgrelid = %s::regclass AND NOT tgisinternal",
+        (table,),
+    ).fetchall()
+
+    assert len(rows) >= 3
+    assert {enabled for _, enabled in rows} == {"A"}
+
+
+def test_functions__of_the_ledger__run_as_owner_with_a_fixed_path(
+    owner_db: psycopg.Connection[Any],
+) -> None:
+    # C-04: pg_temp last, or a temporary table stands in for the real one
+    rows = owner_db.execute(
+        "SELECT proname, proconfig, prosecdef, prorettype = 'trigger'::regtype,"
+        " has_function_privilege('public', oid, 'execute')"
+        " FROM pg_proc WHERE proname LIKE 'credits\\_%'"
+    ).fetchall()
+
+    assert len(rows) >= 25
+    path = ["search_path=pg_catalog, public, pg_temp"]
+    assert [name for name, config, *_ in rows if config != path] == []
+    assert [name for name, _, definer, is_trigger, _ in rows if is_trigger and not definer] == []
+    assert [
+        name
+        for name, _, definer, is_trigger, anybody in rows
+        if definer and anybody and not is_trigger
+    ] == []

@@ -1,0 +1,529 @@
+"""Reserve, commit, release, extend: the services and their audit events."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import transaction
+
+from credits.errors import (
+    AccountNotFound,
+    InsufficientCredits,
+    ReferenceReused,
+    ReservationAlreadyCommitted,
+    ReservationAlreadyReleased,
+    ReservationExpired,
+    ReservationNotFound,
+    ReservationSubjectMismatch,
+)
+from credits.metrics import LATE_COMMITS
+from credits.models import Entry, Reservation
+from credits.selectors import Funds, get_funds
+from credits.services import (
+    commit_reservation,
+    extend_reservation,
+    grant_credits,
+    open_account,
+    release_reservation,
+    reserve_credits,
+)
+from flagship.models import AuditEvent
+from jobs.errors import Refusal
+from jobs.ids import public_id
+from tests.factories import make_account, make_hold, make_overdue_hold
+from tests.ledger import assert_ledger_adds_up
+
+pytestmark = pytest.mark.django_db
+
+
+def audited(organization_id: uuid.UUID) -> list[str]:
+    events = AuditEvent.objects.filter(organization_id=organization_id).order_by("id")
+    return [event.action for event in events if event.action.startswith("credits.")]
+
+
+def commit(organization_id: uuid.UUID, hold: Any, credits: int, **options: Any) -> Any:
+    return commit_reservation(
+        reservation_id=hold.reservation_id,
+        organization_id=organization_id,
+        actual_credits=credits,
+        actor="test",
+        **options,
+    )
+
+
+def release(organization_id: uuid.UUID, hold: Any, reason: str = "build_failed") -> Any:
+    return release_reservation(
+        reservation_id=hold.reservation_id,
+        organization_id=organization_id,
+        reason=reason,
+        actor="test",
+    )
+
+
+def refused(organization_id: uuid.UUID, error: type[Refusal], act: Callable[[], Any]) -> Refusal:
+    """Check that `act` is refused and has changed nothing."""
+
+    def state() -> Any:
+        holds = Reservation.objects.order_by("id").values_list("id", "state", "expires_at")
+        counts = (Entry.objects.count(), AuditEvent.objects.count())
+        return get_funds(organization_id=organization_id), counts, list(holds)
+
+    before = state()
+    with pytest.raises(error) as caught, transaction.atomic():
+        act()
+    assert state() == before
+    assert type(caught.value) is error
+    return caught.value
+
+
+# C-01
+def test_reserve__enough_available__holds_for_thirty_minutes() -> None:
+    organization = make_account(credits=600)
+
+    hold = make_hold(organization, 150, user_id="user_456")
+
+    in_s = (hold.expires_at - datetime.now(UTC)).total_seconds()
+    assert 1795 < in_s <= 1800
+    assert (hold.amount_credits, hold.available_credits) == (150, 450)
+    assert get_funds(organization_id=organization) == Funds(600, 150, 450)
+    row = Reservation.objects.get(id=hold.reservation_id)
+    assert (row.state, row.subject_type, row.subject_id) == ("held", "build", "build_123")
+    assert row.user_id == "user_456"
+    assert_ledger_adds_up()
+
+
+# C-01, the seed's figures
+def test_commit__less_than_reserved__refunds_the_rest() -> None:
+    organization = make_account(credits=570)
+    hold = make_hold(organization, 150)
+
+    done = commit(organization, hold, 120)
+
+    assert (done.charged, done.refunded, done.new_balance) == (120, 30, 450)
+    assert get_funds(organization_id=organization) == Funds(450, 0, 450)
+    assert_ledger_adds_up()
+
+
+# C-01, the seed's figures
+def test_release__held__gives_everything_back() -> None:
+    organization = make_account(credits=580)
+    hold = make_hold(organization, 150)
+
+    done = release(organization, hold)
+
+    assert (done.released, done.new_balance) == (150, 580)
+    assert get_funds(organization_id=organization) == Funds(580, 0, 580)
+    assert Entry.objects.get(kind="release").reason == "build_failed"
+    assert_ledger_adds_up()
+
+
+# C-01
+def test_commit__twice__answers_the_same_and_charges_once() -> None:
+    organization = make_account()
+    hold = make_hold(organization)
+
+    first = commit(organization, hold, 120)
+    make_hold(organization, 500)
+
+    assert commit(organization, hold, 120) == first
+    assert get_funds(organization_id=organization).balance == 880
+    assert audited(organization).count("credits.committed") == 1
+    assert_ledger_adds_up()
+
+
+# C-01
+def test_release__twice__answers_the_same_and_frees_once() -> None:
+    organization = make_account()
+    hold = make_hold(organization)
+
+    first = release(organization, hold)
+
+    assert release(organization, hold, "another reason") == first
+    assert audited(organization).count("credits.released") == 1
+    assert_ledger_adds_up()
+
+
+# C-01
+def test_reserve__same_reference__answers_with_the_first_hold() -> None:
+    organization = make_account()
+
+    first = make_hold(organization, 150, reference="r")
+    commit(organization, first, 120)
+
+    assert make_hold(organization, 150, reference="r") == first
+    assert Reservation.objects.count() == 1
+    assert audited(organization).count("credits.reserved") == 1
+
+
+@pytest.mark.parametrize(
+    "other", [{"amount": 151}, {"subject_id": "build_9"}, {"user_id": "user_9"}]
+)
+def test_reserve__same_reference_other_request__is_refused(other: dict[str, Any]) -> None:
+    organization = make_account()
+    make_hold(organization, 150, reference="r")
+
+    refused(
+        organization,
+        ReferenceReused,
+        lambda: make_hold(organization, **{"amount": 150, **other}, reference="r"),
+    )
+
+
+def test_reserve__same_reference_of_another_organization__is_independent() -> None:
+    first, second = make_account(), make_account()
+
+    one = make_hold(first, reference="r")
+
+    assert make_hold(second, reference="r").reservation_id != one.reservation_id
+
+
+# C-03: a reservation resolves once
+@pytest.mark.parametrize(
+    ("resolve", "again", "error"),
+    [
+        (lambda o, h: commit(o, h, 120), lambda o, h: release(o, h), ReservationAlreadyCommitted),
+        (lambda o, h: commit(o, h, 0), lambda o, h: commit(o, h, 1), ReservationAlreadyCommitted),
+        (
+            lambda o, h: commit(o, h, 120),
+            lambda o, h: commit(o, h, 150),
+            ReservationAlreadyCommitted,
+        ),
+        (lambda o, h: release(o, h), lambda o, h: commit(o, h, 120), ReservationAlreadyReleased),
+        (lambda o, h: release(o, h), lambda o, h: commit(o, h, 0), ReservationAlreadyReleased),
+        (
+            lambda o, h: release(o, h),
+            lambda o, h: extend_reservation(reservation_id=h.reservation_id, expires_in_s=9),
+            ReservationAlreadyReleased,
+        ),
+    ],
+)
+def test_reservation__resolved_otherwise__is_refused(
+    resolve: Callable[..., Any], again: Callable[..., Any], error: type[Refusal]
+) -> None:
+    organization = make_account()
+    hold = make_hold(organization)
+    resolve(organization, hold)
+
+    refusal = refused(organization, error, lambda: again(organization, hold))
+
+    assert refusal.status == 409
+
+
+# C-03: more than reserved comes out of the free balance
+def test_commit__more_than_reserved__takes_the_rest_from_the_free_balance() -> None:
+    organization = make_account(credits=400)
+    hold = make_hold(organization, 150)
+
+    done = commit(organization, hold, 400)
+
+    assert (done.charged, done.refunded, done.new_balance) == (400, 0, 0)
+    assert_ledger_adds_up()
+
+
+# C-03
+def test_commit__more_than_there_is__is_refused_whole() -> None:
+    organization = make_account(credits=400)
+    hold = make_hold(organization, 150)
+    make_hold(organization, 100)
+
+    refusal = refused(organization, InsufficientCredits, lambda: commit(organization, hold, 301))
+
+    assert (refusal.data["required"], refusal.data["available"]) == (301, 300)
+    assert commit(organization, hold, 300).new_balance == 0
+
+
+# C-03: after the expiry, before the sweep
+def test_commit__overdue_and_credits_there__reserves_anew_and_charges() -> None:
+    organization = make_account(credits=200)
+    hold = make_overdue_hold(organization, 150)
+    renewed = LATE_COMMITS.labels("renewed")._value.get()
+
+    done = commit(organization, hold, 180)
+
+    assert (done.charged, done.refunded, done.new_balance) == (180, 0, 20)
+    assert commit(organization, hold, 180) == done
+    row = Reservation.objects.get(id=hold.reservation_id)
+    assert (row.state, row.renewal.id, row.renewal.charged) == ("expired", done.renewal_id, 180)
+    assert audited(organization)[-2:] == ["credits.reservation_expired", "credits.committed"]
+    assert LATE_COMMITS.labels("renewed")._value.get() == renewed + 1
+    assert_ledger_adds_up()
+
+
+# C-03
+def test_commit__late_and_renewed__resolves_once() -> None:
+    organization = make_account()
+    hold = make_overdue_hold(organization)
+    commit(organization, hold, 120)
+
+    refused(organization, ReservationAlreadyCommitted, lambda: commit(organization, hold, 121))
+    refused(organization, ReservationAlreadyCommitted, lambda: release(organization, hold))
+
+
+# C-03
+def test_commit__late_with_nothing_used__charges_nothing() -> None:
+    organization = make_account(credits=150)
+    hold = make_overdue_hold(organization)
+
+    done = commit(organization, hold, 0)
+
+    assert (done.charged, done.refunded, done.new_balance) == (0, 150, 150)
+    refused(organization, ReservationAlreadyCommitted, lambda: commit(organization, hold, 1))
+    assert_ledger_adds_up()
+
+
+# C-03: raises an alert
+def test_commit__overdue_and_credits_gone__is_refused_with_an_alert(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    organization = make_account(credits=150)
+    hold = make_overdue_hold(organization)
+    make_hold(organization, 100)
+    before = LATE_COMMITS.labels("refused")._value.get()
+
+    refusal = refused(organization, ReservationExpired, lambda: commit(organization, hold, 51))
+
+    assert (refusal.status, refusal.code) == (409, "RESERVATION_EXPIRED")
+    assert LATE_COMMITS.labels("refused")._value.get() == before + 1
+    alert = (
+        f"reservation.commit_refused_expired reservation={public_id('res', hold.reservation_id)}"
+    )
+    assert alert in caplog.text
+    assert commit(organization, hold, 50).new_balance == 0
+
+
+# C-02: availability ignores an expired hold even before the sweep
+def test_funds__overdue_hold__count_it_as_free() -> None:
+    organization = make_account(credits=150)
+    make_overdue_hold(organization)
+
+    assert get_funds(organization_id=organization) == Funds(150, 0, 150)
+
+    hold = make_hold(organization, 150)
+    assert hold.available_credits == 0
+    assert audited(organization)[-2:] == ["credits.reservation_expired", "credits.reserved"]
+    assert_ledger_adds_up()
+
+
+# C-02
+def test_release__another_hold_overdue__new_balance_counts_it_as_free() -> None:
+    organization = make_account(credits=500)
+    make_overdue_hold(organization, 100)
+    hold = make_hold(organization, 150, expires_in_s=60)
+    make_overdue_hold(organization, 50)
+
+    assert release(organization, hold).new_balance == 500
+
+
+def test_reserve__over_a_hundred_overdue_holds_needed__expires_as_many_as_it_takes() -> None:
+    organization = make_account(credits=130)
+    for _ in range(130):
+        make_hold(organization, 1, expires_in_s=1.5)
+    time.sleep(1.6)
+
+    assert make_hold(organization, 130).available_credits == 0
+    assert Reservation.objects.filter(state="expired").count() == 130
+    assert_ledger_adds_up()
+
+
+# C-02
+@pytest.mark.parametrize(
+    "late",
+    [
+        lambda o, h: release(o, h),
+        lambda o, h: extend_reservation(reservation_id=h.reservation_id, expires_in_s=60),
+    ],
+)
+def test_reservation__overdue__is_expired_for_release_and_extend(late: Callable[..., Any]) -> None:
+    organization = make_account()
+    hold = make_overdue_hold(organization)
+
+    refused(organization, ReservationExpired, lambda: late(organization, hold))
+
+
+# C-02: a running build extends its own hold
+def test_extend__live_hold__moves_the_expiry_forward_only() -> None:
+    organization = make_account()
+    hold = make_hold(organization, expires_in_s=60)
+
+    later = extend_reservation(reservation_id=hold.reservation_id, expires_in_s=600)
+    same = extend_reservation(reservation_id=hold.reservation_id, expires_in_s=5)
+
+    assert later == same > hold.expires_at + timedelta(seconds=500)
+    assert Reservation.objects.get(id=hold.reservation_id).expires_at == later
+    assert audited(organization).count("credits.reservation_extended") == 1
+    assert_ledger_adds_up()
+
+
+# E-03, the seed's figures
+def test_reserve__too_little__recommends_the_cheapest_package_that_covers_the_gap() -> None:
+    organization = make_account(credits=350)
+
+    refusal = refused(organization, InsufficientCredits, lambda: make_hold(organization, 500))
+
+    assert (refusal.status, refusal.message) == (422, "User requires 150 more credits")
+    assert refusal.data == {
+        "required": 500,
+        "available": 350,
+        "recommendation": {
+            "package": "pro",
+            "cost": 29.99,
+            "credits": 1000,
+            "savings": "Best value - 2x credits",
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("gap", "package"), [(1, "starter"), (100, "starter"), (101, "pro"), (10**9, None)]
+)
+def test_reserve__too_little__recommendation_fits_the_gap(gap: int, package: str | None) -> None:
+    organization = make_account(credits=7)
+
+    refusal = refused(organization, InsufficientCredits, lambda: make_hold(organization, gap + 7))
+
+    recommendation = refusal.data["recommendation"]
+    assert (recommendation["package"] if recommendation else None) == package
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda o, h: commit(o, h, 1),
+        lambda o, h: release(o, h),
+    ],
+)
+def test_reservation__of_another_organization__is_not_found(act: Callable[..., Any]) -> None:
+    owner, stranger = make_account(), make_account()
+    hold = make_hold(owner)
+
+    refused(owner, ReservationNotFound, lambda: act(stranger, hold))
+
+
+def test_extend__unknown_reservation__is_not_found() -> None:
+    organization = make_account()
+
+    refused(
+        organization,
+        ReservationNotFound,
+        lambda: extend_reservation(reservation_id=uuid.uuid4(), expires_in_s=9),
+    )
+
+
+def test_commit__for_another_subject__is_refused() -> None:
+    organization = make_account()
+    hold = make_hold(organization, subject_id="build_1")
+
+    refused(
+        organization,
+        ReservationSubjectMismatch,
+        lambda: commit(organization, hold, 1, subject_id="build_2"),
+    )
+    assert commit(organization, hold, 1, subject_id="build_1").charged == 1
+
+
+def test_reserve__without_account__is_refused() -> None:
+    with pytest.raises(AccountNotFound), transaction.atomic():
+        make_hold(uuid.uuid4())
+
+
+@pytest.mark.parametrize("amount", [0, -1, 10**12 + 1])
+def test_amounts__out_of_range__are_refused(amount: int) -> None:
+    organization = make_account()
+    hold = make_hold(organization)
+
+    with pytest.raises(ValueError, match="credits"):
+        make_hold(organization, amount)
+    with pytest.raises(ValueError, match="credits"):
+        grant_credits(
+            organization_id=organization,
+            amount_credits=amount,
+            reason="",
+            actor="test",
+            reference="r",
+        )
+    with pytest.raises(ValueError, match="credits"):
+        commit(organization, hold, amount or -1)
+    with pytest.raises(ValueError, match="longer than no time"):
+        make_hold(organization, 1, expires_in_s=0)
+    assert Entry.objects.filter(account__organization_id=organization).count() == 3
+
+
+# C-05: one event per operation, none for a repetition
+def test_operations__each__leave_one_audit_event() -> None:
+    organization = make_account(credits=1000)
+    open_account(organization_id=organization)
+    first, second = make_hold(organization), make_hold(organization)
+    extend_reservation(reservation_id=first.reservation_id, expires_in_s=3600)
+    for _ in range(2):
+        commit(organization, first, 120)
+        release(organization, second)
+
+    assert audited(organization) == [
+        "credits.account_opened",
+        "credits.granted",
+        "credits.reserved",
+        "credits.reserved",
+        "credits.reservation_extended",
+        "credits.committed",
+        "credits.released",
+    ]
+    event = AuditEvent.objects.get(action="credits.committed")
+    assert event.subject_id == public_id("res", first.reservation_id)
+    assert event.data == {"charged": 120, "refunded": 30}
+
+
+# C-05: the event commits with the work or not at all
+def test_operation__audit_fails__changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    organization = make_account()
+
+    def fail(**_: Any) -> None:
+        raise RuntimeError("no audit")
+
+    monkeypatch.setattr("credits.services.ledger.record", fail)
+    with pytest.raises(RuntimeError), transaction.atomic():
+        make_hold(organization)
+
+    assert Reservation.objects.count() == 0
+    assert get_funds(organization_id=organization) == Funds(1000, 0, 1000)
+
+
+# C-07
+def test_grant__same_reference__grants_once() -> None:
+    organization = make_account(credits=0)
+
+    def grant(amount: int) -> Any:
+        return grant_credits(
+            organization_id=organization,
+            amount_credits=amount,
+            reason="bought",
+            actor="test",
+            reference="order 7",
+        )
+
+    first = grant(100)
+
+    assert grant(100) == first
+    assert (first.available_credits, first.entry_seq) == (100, 1)
+    refused(organization, ReferenceReused, lambda: grant(101))
+
+
+def test_refusal__in_a_savepoint__leaves_the_outer_transaction_usable() -> None:
+    organization = make_account(credits=10)
+
+    with transaction.atomic():
+        with pytest.raises(InsufficientCredits), transaction.atomic():
+            reserve_credits(
+                organization_id=organization,
+                amount_credits=11,
+                subject_type="build",
+                subject_id="b",
+                actor="test",
+            )
+        make_hold(organization, 10)
+
+    assert get_funds(organization_id=organization).available == 0
