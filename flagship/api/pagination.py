@@ -59,7 +59,11 @@ class CursorPage(BasePagination):
             "required": ["items", "nextCursor"],
             "properties": {
                 "items": schema,
-                "nextCursor": {"type": ["string", "null"], "description": "Null on the last page."},
+                "nextCursor": {
+                    "type": "string",
+                    "nullable": True,
+                    "description": "Null on the last page.",
+                },
             },
         }
 

@@ -76,7 +76,7 @@ class FlagShipAutoSchema(AutoSchema):
                 bodies[status] = self._get_response_for_code(  # type: ignore[no-untyped-call]
                     response, status, ["application/json"], direction
                 )
-        return bodies
+        return dict(sorted(bodies.items()))
 
     def _errors(self) -> dict[str, str]:
         """Return the refusals that apply to this operation, by status."""

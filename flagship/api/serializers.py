@@ -44,7 +44,9 @@ class StrictSerializer(serializers.Serializer[Any]):
         fields: dict[str, AnyField] = {}
         for name, field in super().get_fields().items():
             wire = camel(name)
-            if wire != name and field.source is None:
+            if isinstance(field, serializers.SerializerMethodField):
+                field.method_name = field.method_name or f"get_{name}"
+            elif wire != name and field.source is None:
                 field.source = name
             fields[wire] = field
         return fields

@@ -33,7 +33,7 @@ class NoLuck(Refusal):
 
 class Effect(StrictSerializer):
     name = serializers.CharField(max_length=50)
-    fail = serializers.CharField(required=False)
+    how = serializers.CharField(required=False)
     how_many = serializers.IntegerField(required=False, min_value=1)
     tags = serializers.ListField(child=serializers.CharField(), required=False)
 
@@ -64,7 +64,7 @@ class Effects(APIView):
     def post(self, request: Request, **_: str) -> Response:
         body = read_body(Effect, request)
         made = Organization.objects.create(name=body["name"], slug=body["name"].lower())
-        fail(body.get("fail", ""))
+        fail(body.get("how", ""))
         return Response(
             {"id": str(made.id), "made": time.time()}, status=201, headers={"Location": "/x"}
         )

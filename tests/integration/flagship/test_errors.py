@@ -40,12 +40,12 @@ def assert_headers(response: Any) -> None:
         ("OPTIONS", EFFECTS, None, 405, "METHOD_NOT_ALLOWED"),
         ("POST", "/healthz", None, 405, "METHOD_NOT_ALLOWED"),
         ("GET", "/v1/test/closed", None, 403, "FORBIDDEN"),
-        ("POST", EFFECTS, {"name": "x", "fail": "refusal"}, 409, "NO_LUCK"),
-        ("POST", EFFECTS, {"name": "x", "fail": "crash"}, 500, "INTERNAL_ERROR"),
-        ("POST", EFFECTS, {"name": "x", "fail": "missing"}, 404, "NOT_FOUND"),
-        ("POST", EFFECTS, {"name": "x", "fail": "denied"}, 403, "FORBIDDEN"),
-        ("POST", EFFECTS, {"name": "x", "fail": "suspicious"}, 400, "MALFORMED_REQUEST"),
-        ("POST", EFFECTS, {"name": "x", "fail": "constraint"}, 409, "CONFLICT"),
+        ("POST", EFFECTS, {"name": "x", "how": "refusal"}, 409, "NO_LUCK"),
+        ("POST", EFFECTS, {"name": "x", "how": "crash"}, 500, "INTERNAL_ERROR"),
+        ("POST", EFFECTS, {"name": "x", "how": "missing"}, 404, "NOT_FOUND"),
+        ("POST", EFFECTS, {"name": "x", "how": "denied"}, 403, "FORBIDDEN"),
+        ("POST", EFFECTS, {"name": "x", "how": "suspicious"}, 400, "MALFORMED_REQUEST"),
+        ("POST", EFFECTS, {"name": "x", "how": "constraint"}, 409, "CONFLICT"),
         ("GET", f"{PLAIN}?fail=refusal", None, 409, "NO_LUCK"),
         ("GET", f"{PLAIN}?fail=crash", None, 500, "INTERNAL_ERROR"),
         ("GET", f"{PLAIN}?fail=missing", None, 404, "NOT_FOUND"),
@@ -86,7 +86,7 @@ def test_method_not_allowed__anywhere__names_the_allowed_ones(caller: ApiCaller)
 
 def test_refusal__with_headers_and_data__carries_them(caller: ApiCaller) -> None:
     for response in (
-        caller.post(EFFECTS, {"name": "x", "fail": "refusal"}),
+        caller.post(EFFECTS, {"name": "x", "how": "refusal"}),
         caller.get(f"{PLAIN}?fail=refusal"),
     ):
         assert response.headers["Retry-After"] == "7"

@@ -57,7 +57,7 @@ def test_key__quoted_and_bare__is_the_same_key(caller: ApiCaller) -> None:
     "changed",
     [
         {"body": b'{"name":"Effect"}'},
-        {"body": b'{"name": "Effect", "fail": "", "howMany": 1}'},
+        {"body": b'{"name": "Effect", "how": "", "howMany": 1}'},
         {"path": f"{EFFECTS}?a=1"},
         {"content_type": "text/plain"},
     ],
@@ -119,7 +119,7 @@ def test_request__that_fails__leaves_nothing_and_may_be_sent_again(
     caller: ApiCaller, how: str
 ) -> None:
     # E-01, P31
-    failed = caller.post(EFFECTS, {"name": "Effect", "fail": how}, key=KEY)
+    failed = caller.post(EFFECTS, {"name": "Effect", "how": how}, key=KEY)
 
     assert failed.status_code >= 400
     assert failed.json()["error"] != "IDEMPOTENCY_KEY_REUSED"
@@ -133,7 +133,7 @@ def test_request__that_fails__leaves_nothing_and_may_be_sent_again(
 
 @pytest.mark.parametrize("how", ["refusal", "crash", "constraint"])
 def test_request__without_a_key_that_fails__leaves_nothing(caller: ApiCaller, how: str) -> None:
-    assert caller.post(EFFECTS, {"name": "Effect", "fail": how}, key=None).status_code >= 400
+    assert caller.post(EFFECTS, {"name": "Effect", "how": how}, key=None).status_code >= 400
     assert effects() == 0
 
 
