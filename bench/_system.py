@@ -32,7 +32,7 @@ def bare_system(**settings: str) -> Iterator[None]:
         os.environ.update(
             found,
             FLAGSHIP_HOME=str(home.path),
-            FLAGSHIP_SECRET_KEY="only-for-benchmarks",
+            FLAGSHIP_SECRET_KEY="only-for-benchmarks-0123456789abcdef",
             DJANGO_SETTINGS_MODULE="config.settings",
             LOG_LEVEL="WARNING",
             **settings,

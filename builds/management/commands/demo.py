@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import signal
 import time
 from argparse import ArgumentParser
@@ -43,6 +44,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Tell it; exit code 1 when something is not as it should be."""
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+        logging.getLogger("httpx").setLevel(logging.WARNING)
         started_at = time.monotonic()
         try:
             with self._stage(options) as (url, api_key, operator):

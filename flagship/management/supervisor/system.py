@@ -62,9 +62,10 @@ class System:
                 self.write("up", f"ended {count} processes that an earlier run left behind")
             if not self.given.get("FLAGSHIP_SECRET_KEY"):
                 self.home.secret("secret_key")
+            addresses = self._addresses()
             servers = stack.enter_context(self._servers(stop))
             if not stop.requested:
-                self._run_parts(servers, stop, waker)
+                self._run_parts(servers, addresses, stop, waker)
         self.write("up", "stopped")
 
     @contextlib.contextmanager
@@ -87,8 +88,9 @@ class System:
                 self.write("up", f"stopping {names}")
             servers.stop()
 
-    def _run_parts(self, servers: EmbeddedServers, stop: StopRequest, waker: int) -> None:
-        addresses = self._addresses()
+    def _run_parts(
+        self, servers: EmbeddedServers, addresses: Addresses, stop: StopRequest, waker: int
+    ) -> None:
         environment = self._environment(servers, addresses)
         loop = Loop(
             environment=environment, cwd=self.root, stop=stop, waker=waker, write=self.write
