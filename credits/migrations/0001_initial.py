@@ -212,6 +212,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={"verbose_name_plural": "entries"},
         ),
         migrations.AddConstraint(
             model_name="account",

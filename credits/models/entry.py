@@ -72,6 +72,7 @@ class Entry(models.Model):
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
+        verbose_name_plural = "entries"
         constraints = [
             models.UniqueConstraint(name="credits_entry_seq_once", fields=["account", "seq"]),
             # What the account and the next entry point at.

@@ -189,6 +189,7 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
+                "verbose_name": "API key",
                 "ordering": ("-id",),
                 "permissions": [("block_apikey", "Can block an API key")],
                 "constraints": [

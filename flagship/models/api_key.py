@@ -33,6 +33,7 @@ class ApiKey(models.Model):
 
     class Meta:
         ordering = ("-id",)
+        verbose_name = "API key"
         permissions = [("block_apikey", "Can block an API key")]
         constraints = [
             models.CheckConstraint(
