@@ -239,7 +239,10 @@ UNFOLD: dict[str, Any] = {
     "SITE_HEADER": "FlagShip",
     "SITE_SUBHEADER": "Operations console",
     "SITE_SYMBOL": "flag",
-    "SITE_URL": reverse_lazy("admin:index"),
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("jobs/flag.svg")}
+    ],
+    "SITE_URL": None,
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
     "STYLES": [lambda request: static("jobs/console.css")],

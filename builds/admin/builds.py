@@ -26,7 +26,7 @@ subjects.register(subjects.Subject("build", prefix=PREFIX, model="builds.build")
 class QueuedFilter(AgeFilter):
     """By when it was submitted."""
 
-    title = "submitted"
+    title = "time of submission"
     column = "queued_at"
 
 
@@ -72,28 +72,15 @@ class BuildAdmin(ReadOnlyAdmin):
             "Build",
             {
                 "fields": (
-                    "public",
-                    "state_badge",
-                    "site",
-                    "error_code",
-                    "error_message",
-                    "builder",
-                    "options_text",
-                    "credits",
-                    "artifact",
+                    ("public", "state_badge"),
+                    ("project_link", "organization_link"),
+                    ("source_link", "builder"),
+                    ("job_link", "reservation_link"),
+                    ("credits", "took"),
+                    ("artifact", "site"),
+                    ("error_code", "error_message"),
                     "digest",
-                )
-            },
-        ),
-        (
-            "What it belongs to",
-            {
-                "fields": (
-                    "organization_link",
-                    "project_link",
-                    "source_link",
-                    "job_link",
-                    "reservation_link",
+                    "options_text",
                 )
             },
         ),
@@ -101,15 +88,10 @@ class BuildAdmin(ReadOnlyAdmin):
             "Who and when",
             {
                 "fields": (
-                    "queued",
-                    "started",
-                    "finished",
-                    "took",
-                    "created_by",
-                    "moved_by",
-                    "cancel_requested_by",
-                    "request_code",
-                    "correlation_code",
+                    ("queued", "created_by"),
+                    ("started", "moved_by"),
+                    ("finished", "cancel_requested_by"),
+                    ("request_code", "correlation_code"),
                 )
             },
         ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from django.contrib import admin
 from django.utils.safestring import SafeString
@@ -13,6 +13,9 @@ from jobs.admin import subjects
 from jobs.admin.base import ReadOnlyAdmin
 from jobs.admin.display import badge, moment
 from jobs.admin.filters import AgeFilter
+
+
+TONES: Final = {"grant": "success", "reserve": "info", "commit": "warning", "expire": "danger"}
 
 
 @admin.register(Entry)
@@ -83,7 +86,7 @@ class EntryAdmin(ReadOnlyAdmin):
     @display(description="Kind", ordering="kind")
     def kind_badge(self, entry: Entry) -> SafeString:
         """What it did."""
-        return badge(entry.kind)
+        return badge(entry.kind, TONES.get(entry.kind, "default"))
 
     @display(description="Balance")
     def balance_move(self, entry: Entry) -> str:

@@ -18,7 +18,7 @@ from jobs.admin.filters import ActionFilter, AgeFilter, OrganizationFilter
 class OccurredFilter(AgeFilter):
     """By when it happened."""
 
-    title = "happened"
+    title = "time"
     column = "occurred_at"
 
 

@@ -32,7 +32,7 @@ class AnsweringAdmin(ReadOnlyAdmin):
     """
 
     actions = ("requeue_selected", "discard_selected")
-    list_before_template = "admin/jobs/failedjob/list_note.html"
+    list_after_template = "admin/jobs/failedjob/list_note.html"
     change_form_outer_before_template = "admin/jobs/failedjob/letter.html"
 
     # --- Permissions ---
@@ -44,6 +44,12 @@ class AnsweringAdmin(ReadOnlyAdmin):
     def has_discard_permission(self, request: HttpRequest) -> bool:
         """May this operator discard?"""
         return bool(request.user.has_perm("jobs.discard_failedjob"))
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> Any:
+        """Show the list, and say how many one action takes."""
+        return super().changelist_view(request, {**(extra_context or {}), "bulk_limit": BULK_LIMIT})
 
     # --- Answers to one ---
 

@@ -8,6 +8,7 @@ from functools import reduce
 from operator import or_
 from typing import Any, ClassVar
 
+from django.contrib.admin import ShowFacets
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import Model, Q, QuerySet
@@ -45,6 +46,8 @@ class NamedChangeList(ChangeList):
     def get_results(self, request: HttpRequest) -> None:
         """Read the page, then the names its rows need."""
         super().get_results(request)
+        # Never counted: without this the page would offer to show them all.
+        self.full_result_count = self.result_count
         name_rows(self.result_list, getattr(self.model_admin, "named_by", {}))
 
 
@@ -64,16 +67,17 @@ class ReadOnlyAdmin(ModelAdmin):
     """
 
     show_full_result_count = False
+    show_facets = ShowFacets.NEVER
     paginator = CappedPaginator
     list_per_page = 50
     list_filter_submit = True
     compressed_fields = True
     show_add_link = False
     # Declared None, for what may be the name of a template.
-    list_before_template: str | None = None  # type: ignore[assignment]
+    list_after_template: str | None = None  # type: ignore[assignment]
     change_form_outer_before_template: str | None = None  # type: ignore[assignment]
     change_form_outer_after_template: str | None = None  # type: ignore[assignment]
-    change_form_show_cancel_button = True
+    change_form_template = "admin/console/read_only.html"
     search_ids: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """Public-id prefix to the fields that hold such an id; a search for one is an exact match."""
     named_by: ClassVar[Mapping[str, str]] = {}

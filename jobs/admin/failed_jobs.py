@@ -55,32 +55,8 @@ class FailedJobAdmin(AnsweringAdmin):
     ordering = ("-died_at", "-id")
     list_select_related = ("job",)
     named_by: ClassVar = {"organization": "organization_id"}
-    fieldsets = (
-        ("What died", {"fields": ("error_class", "message", "fingerprint_code", "payload_text")}),
-        (
-            "Where it came from",
-            {
-                "fields": (
-                    "job_link",
-                    "organization",
-                    "request_code",
-                    "correlation_code",
-                    "created",
-                    "died",
-                )
-            },
-        ),
-    )
-    readonly_fields = (
-        "fingerprint_code",
-        "payload_text",
-        "job_link",
-        "organization",
-        "request_code",
-        "correlation_code",
-        "created",
-        "died",
-    )
+    fields = ("payload_text", "fingerprint_code", "request_code", "correlation_code", "created")
+    readonly_fields = fields
 
     # --- Rows ---
 
@@ -124,11 +100,6 @@ class FailedJobAdmin(AnsweringAdmin):
 
     # --- Details ---
 
-    @display(description="Job")
-    def job_link(self, letter: FailedJob) -> SafeString | str:
-        """The job that died."""
-        return subjects.link("job", letter.job_id)
-
     @display(description="Fingerprint")
     def fingerprint_code(self, letter: FailedJob) -> SafeString | str:
         """What deaths of the same cause share, linked to all of them."""
@@ -168,7 +139,7 @@ class FailedJobAdmin(AnsweringAdmin):
             links=subjects.payload_links(letter.payload),
             state_badge=badge(letter.state),
             organization=self.organization(letter),
-            job_link=self.job_link(letter),
+            job_link=subjects.link("job", letter.job_id),
             died=moment(letter.died_at),
             resolved=moment(letter.resolved_at),
             may_requeue=letter.state == "open" and self.has_requeue_permission(request),

@@ -130,7 +130,7 @@ class AgeFilter(DropdownFilter):
 class DiedFilter(AgeFilter):
     """By time of death."""
 
-    title = "died"
+    title = "time of death"
     column = "died_at"
 
 

@@ -49,13 +49,11 @@ class JobAdmin(ReadOnlyAdmin):
             "Job",
             {
                 "fields": (
-                    "public",
-                    "state_badge",
-                    "kind",
-                    "version",
-                    "queue",
-                    "organization",
-                    "dead_letters",
+                    ("public", "state_badge"),
+                    ("kind", "version"),
+                    ("queue", "organization"),
+                    ("dead_letters", "dedupe_code"),
+                    ("request_code", "correlation_code"),
                     "payload_text",
                     "result_text",
                     "progress_text",
@@ -66,23 +64,14 @@ class JobAdmin(ReadOnlyAdmin):
             "Running",
             {
                 "fields": (
-                    "runs",
-                    "crashes",
-                    "backoff",
-                    "timeout_s",
-                    "created",
-                    "started",
-                    "next_attempt",
-                    "finished",
-                    "lease_owner",
-                    "lease",
+                    ("runs", "crashes"),
+                    ("backoff", "timeout_s"),
+                    ("created", "started"),
+                    ("next_attempt", "finished"),
+                    ("lease_owner", "lease"),
                     "cancel_requested",
                 )
             },
-        ),
-        (
-            "Where it came from",
-            {"fields": ("request_code", "correlation_code", "dedupe_code")},
         ),
     )
     readonly_fields = (
