@@ -2,31 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from builds.management.demo.failed import check
 
-HEADER = f"{'entry':>5}  {'kind':<10} {'balance':>16} {'reserved':>16}  reason"
+HEADER = f"{'entry':>5}  {'kind':<8}  {'balance':>16}  {'reserved':>16}  reason"
 
 
-def check_ledger(account: dict[str, Any], entries: list[dict[str, Any]]) -> Iterator[str]:
-    """Replay the entries from zero, one line each, and compare the end with the account.
+def check_ledger(
+    account: dict[str, Any], entries: list[dict[str, Any]], reservation_ids: Collection[str]
+) -> Iterator[str]:
+    """Replay all entries from zero and compare the end with the account.
 
+    Yields a line for each entry of these reservations, and one on the whole.
     Raises: DemoFailed at the first entry that does not follow from the one before.
     """
     balance = reserved = 0
     yield HEADER
-    for seq, entry in enumerate(sorted(entries, key=lambda entry: entry["seq"]), start=1):
+    for seq, entry in enumerate(sorted(entries, key=lambda entry: entry["seq"])):
         balance += entry["balanceDelta"]
         reserved += entry["reservedDelta"]
         check(entry["seq"] == seq, f"entry {seq} is missing")
         is_chained = (entry["balanceAfter"], entry["reservedAfter"]) == (balance, reserved)
         check(is_chained, f"entry {seq} does not follow from the one before")
-        yield (
-            f"{seq:>5}  {entry['kind']:<10} {entry['balanceDelta']:>+7} = {balance:>6}"
-            f" {entry['reservedDelta']:>+7} = {reserved:>6}  {entry['reason']}"
-        )
+        if entry["reservationId"] in reservation_ids:
+            yield (
+                f"{seq:>5}  {entry['kind']:<8}  {entry['balanceDelta']:>+7} = {balance:>6}"
+                f"  {entry['reservedDelta']:>+7} = {reserved:>6}  {entry['reason']}"
+            )
     said = (account["balance"], account["reserved"])
     check(said == (balance, reserved), f"the account says {said}, its entries {balance, reserved}")
-    yield f"balance {balance:,}, reserved {reserved:,}: the account says the same"
+    yield (
+        f"{len(entries)} entries from zero: balance {balance:,}, reserved {reserved:,};"
+        " the account says the same"
+    )
+
+
+def charged_to(entries: list[dict[str, Any]], reservation_id: str) -> int:
+    """Return what a reservation took from the balance, in credits."""
+    own = (entry for entry in entries if entry["reservationId"] == reservation_id)
+    return -sum(entry["balanceDelta"] for entry in own)

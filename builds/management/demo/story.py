@@ -11,7 +11,7 @@ from typing import Any
 from builds.management.demo.client import Client
 from builds.management.demo.console import Console
 from builds.management.demo.failed import check, wait_for
-from builds.management.demo.ledger import check_ledger
+from builds.management.demo.ledger import charged_to, check_ledger
 from builds.management.demo.sites import Site, broken_site, real_sites
 
 BUILD_TIMEOUT_S = 120.0
@@ -135,12 +135,13 @@ class Story:
         self.title("The ledger adds up")
         account = self.client.get("/v1/credits/account")
         entries = list(self.client.items("/v1/credits/entries"))
-        for line in check_ledger(account, entries):
+        for line in check_ledger(account, entries, {b["reservationId"] for b in self.builds}):
             self.note(line)
+        for build in self.builds:
+            said, taken = build["chargedCredits"] or 0, charged_to(entries, build["reservationId"])
+            check(said == taken, f"{build['id']} was charged {said}, the ledger took {taken}")
         charged = sum(build["chargedCredits"] or 0 for build in self.builds)
-        spent = -sum(entry["balanceDelta"] for entry in entries if entry["balanceDelta"] < 0)
-        check(charged == spent, f"builds were charged {charged}, the ledger took {spent}")
-        self.note(f"charged to builds: {charged}; taken from the balance: {spent}")
+        self.note(f"{charged} credits charged, to each build what its reservation took")
         return charged
 
     # --- Waiting ---
