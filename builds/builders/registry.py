@@ -5,7 +5,6 @@ from __future__ import annotations
 import pkgutil
 from functools import cache
 from importlib import import_module
-from pathlib import Path
 
 from builds.builders.builder import Builder
 from builds.errors import UnknownBuilder
@@ -32,12 +31,12 @@ def builder_names() -> tuple[str, ...]:
 @cache
 def _builders() -> dict[str, Builder]:
     """Collect the `BUILDER` of every module beside this one; a new builder is a new file."""
-    package = __name__.rpartition(".")[0]
+    package = import_module(__name__.rpartition(".")[0])
     found: dict[str, Builder] = {}
-    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
+    for module in pkgutil.iter_modules(package.__path__):
         if module.ispkg:
             continue
-        builder = getattr(import_module(f"{package}.{module.name}"), "BUILDER", None)
+        builder = getattr(import_module(f"{package.__name__}.{module.name}"), "BUILDER", None)
         if not isinstance(builder, Builder):
             continue
         if builder.name in found:

@@ -53,15 +53,15 @@ def enter(plan: Plan) -> None:
     """Take the limits, give up every right, and become the program. Does not return."""
     try:
         _set_limits(plan)
+        kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+        if plan.level == "landlock":
+            landlock.restrict(plan)
         if plan.uid is not None:
             os.setgroups([])
             os.setresgid(plan.uid, plan.uid, plan.uid)
             os.setresuid(plan.uid, plan.uid, plan.uid)
-        kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
         # After the change of user, which clears it.
         kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
-        if plan.level == "landlock":
-            landlock.restrict(plan)
         os.chdir(plan.workspace)
         os.set_inheritable(plan.ready_fd, False)
         os.write(plan.ready_fd, READY)

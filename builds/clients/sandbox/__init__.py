@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from builds.clients.sandbox.isolation import isolation
+from builds.clients.sandbox.levels import isolation
 from builds.clients.sandbox.limits import Outcome, SandboxLimits, SandboxResult
 from builds.clients.sandbox.run import run_sandboxed
 

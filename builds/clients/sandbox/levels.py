@@ -85,7 +85,7 @@ def make_plan(
 def _find(demand: str) -> Level:
     complaints: list[str] = []
     for level in _LEVELS[demand]:
-        complaint = _missing(level) or _try(level)
+        complaint = missing(level) or _try(level)
         if not complaint:
             logger.info("builds.isolation level=%s", level)
             return level
@@ -96,7 +96,8 @@ def _find(demand: str) -> Level:
     )
 
 
-def _missing(level: Level) -> str:
+def missing(level: Level) -> str:
+    """Return why a level cannot work here at all, or nothing."""
     if not sys.platform.startswith("linux"):
         return "builds need Linux"
     if level == "bubblewrap" and not shutil.which("bwrap"):

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Final
 
 LINE_BYTES: Final = 8 * 1024
-_ENDS: Final = re.compile(rb"\r\n|\n|\r")
+# A carriage return at the end of a chunk waits for what follows it.
+_ENDS: Final = re.compile(rb"\r?\n|\r(?=[^\n])")
 # Escape sequences of terminals: CSI, OSC up to its end, two-character ones.
 _ESCAPES: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)?")
 _CONTROLS: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")

@@ -18,7 +18,7 @@ from typing import IO, Any, Final, Self
 
 import builds.clients.launcher
 from builds.clients.launcher.plan import Plan
-from builds.clients.sandbox.isolation import isolation, make_plan
+from builds.clients.sandbox.levels import isolation, make_plan
 from builds.clients.sandbox.limits import SandboxLimits, SandboxResult
 from builds.clients.sandbox.lines import LineCutter
 from builds.errors import SandboxUnavailable

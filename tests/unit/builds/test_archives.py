@@ -98,7 +98,7 @@ def test_extract_archive__zip_written_as_a_stream__is_read(tmp_path: Path) -> No
             return len(bytes(chunk))  # type: ignore[call-overload]
 
     pipe = Pipe()
-    with zipfile.ZipFile(pipe, "w", zipfile.ZIP_DEFLATED) as archive:  # type: ignore[call-overload]
+    with zipfile.ZipFile(pipe, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("index.html", b"streamed")
 
     extract_archive(write(tmp_path, pipe.data), tmp_path / "out", LIMITS)

@@ -58,7 +58,7 @@ def _closed(*blocks: bytes) -> bytes:
 
 
 def _special(kind: bytes, **attributes: object) -> bytes:
-    return tar_gz(tar_member("index.html"), tar_member("evil", type=kind, **attributes))
+    return tar_gz(tar_member("index.html"), tar_member("evil", b"", type=kind, **attributes))
 
 
 TABLE: dict[str, tuple[str, Callable[[], bytes]]] = {
