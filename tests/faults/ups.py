@@ -93,12 +93,12 @@ class Ups:
     def start(self, *arguments: str, **given: str) -> Up:
         """Start `manage.py up`."""
         return Up(
-            Path(given.get("FLAGSHIP_HOME", self.home)), self._spawn("up", *arguments, **given)
+            Path(given.get("FLAGSHIP_HOME", self.home)), self.spawn("up", *arguments, **given)
         )
 
     def manage(self, *arguments: str) -> str:
         """Run a management command to its end beside the system; return what it printed."""
-        running = self._spawn(*arguments)
+        running = self.spawn(*arguments)
         assert running.wait(60) == 0, running.output()
         return running.output()
 
@@ -107,7 +107,8 @@ class Ups:
         """Where everything of the system is."""
         return self.directory / "home"
 
-    def _spawn(self, *arguments: str, **given: str) -> Running:
+    def spawn(self, *arguments: str, **given: str) -> Running:
+        """Start a management command in this home."""
         settings = {"FLAGSHIP_HOME": str(self.home), "DJANGO_SETTINGS_MODULE": "config.settings"}
         words = [f"{name}={value}" for name, value in (settings | given).items()]
         return self.processes.spawn([*UNSET, *words, sys.executable, "manage.py", *arguments])
