@@ -14,7 +14,6 @@ from jobs.admin.base import ReadOnlyAdmin
 from jobs.admin.display import badge, moment
 from jobs.admin.filters import AgeFilter
 
-
 TONES: Final = {"grant": "success", "reserve": "info", "commit": "warning", "expire": "danger"}
 
 
