@@ -16,7 +16,7 @@ from builds.selectors.builds import get_build
 from builds.services.holds import give_back
 from builds.services.moves import check_move, lock_build, move, record
 from builds.states import BuildState, is_final
-from jobs.errors import JobAlreadyFinished
+from jobs.errors import JobAlreadyFinished, JobNotFound
 from jobs.services.cancel import cancel_job
 
 
@@ -69,8 +69,8 @@ def _stop_job(build: Build, actor: str) -> None:
     """Cancel the build's job. A waiting one confirms at once, through the subscriber."""
     try:
         cancel_job(job_id=build.job_id, organization_id=build.organization_id, actor=actor)
-    except JobAlreadyFinished:
-        # Its on_dead is still owed: nothing runs, so the cancel may go ahead.
+    except (JobAlreadyFinished, JobNotFound):
+        # Dead, its on_dead still owed: nothing runs, so the cancel may go ahead.
         confirm_cancelled(build_id=build.id, actor=actor)
 
 

@@ -26,13 +26,13 @@ class LogWriter:
     Every batch asserts the job's lease, so a worker that has lost it writes nothing, and numbers
     its lines under that lock, so that numbers have no gaps and commit in order. A run keeps
     MAX_LINES lines and MAX_CHARS characters, then says once that it stopped. Lines that could not
-    be stored are kept for the next flush.
+    be stored are kept for the next flush. `full` is set when a flush is worth it at once.
     """
 
-    def __init__(self, *, build_id: uuid.UUID, context: JobContext, wake: threading.Event) -> None:
+    def __init__(self, *, build_id: uuid.UUID, context: JobContext) -> None:
         self._build_id = build_id
         self._context = context
-        self._wake = wake
+        self.full = threading.Event()
         self._waiting: deque[tuple[str, str]] = deque()
         self._room = (MAX_LINES, MAX_CHARS)
         self._lock = threading.Lock()
@@ -51,7 +51,7 @@ class LogWriter:
                 self._waiting.append(("system", LIMIT_REACHED))
             is_full = len(self._waiting) >= BATCH_LINES
         if is_full:
-            self._wake.set()
+            self.full.set()
 
     def say(self, text: str) -> None:
         """Add a line of our own; these do not count against the limit."""

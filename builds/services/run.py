@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import uuid
 from pathlib import Path
 from typing import Final
@@ -59,13 +58,12 @@ def run_build(*, build_id: uuid.UUID, context: JobContext) -> None:
 
 
 def _run(build: Build, context: JobContext) -> None:
-    wake = threading.Event()
-    log = LogWriter(build_id=build.id, context=context, wake=wake)
+    log = LogWriter(build_id=build.id, context=context)
     log.say(f"attempt {context.attempt}: builder {build.builder}, source {build.source.sha256}")
     try:
         with (
             storage.workspace() as workspace,
-            Pulse(build_id=build.id, context=context, flush=log.flush, wake=wake),
+            Pulse(build_id=build.id, context=context, flush=log.flush, wake=log.full),
         ):
             artifact, duration_s = _make(build, workspace, log, context)
     except SourceProblem as problem:
