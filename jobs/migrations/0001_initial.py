@@ -265,7 +265,7 @@ class Migration(migrations.Migration):
                 "constraints": [
                     models.CheckConstraint(
                         condition=models.Q(
-                            models.Q(("cron", ""), ("every_s__gt", 0)),
+                            models.Q(("cron", ""), ("every_s__gt", 0), ("every_s__isnull", False)),
                             models.Q(
                                 ("every_s__isnull", True), models.Q(("cron", ""), _negated=True)
                             ),

@@ -27,7 +27,8 @@ class Schedule(models.Model):
         ordering = ("name",)
         constraints = [
             models.CheckConstraint(
-                condition=Q(every_s__gt=0, cron="") | (Q(every_s__isnull=True) & ~Q(cron="")),
+                condition=Q(every_s__isnull=False, every_s__gt=0, cron="")
+                | (Q(every_s__isnull=True) & ~Q(cron="")),
                 name="schedule_every_s_or_cron",
             ),
         ]

@@ -12,6 +12,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 from rq.exceptions import DequeueTimeout, NoSuchJobError
 from rq.queue import Queue
+from rq.utils import as_text
 
 from jobs.worker.doorbell import Doorbell
 
@@ -41,8 +42,8 @@ class Bells:
             self._pause(error)
             return None
 
-    def _fetch(self, key: bytes, rq_id: bytes) -> Doorbell | None:
-        name = key.decode()
+    def _fetch(self, key: bytes | str, rq_id: bytes) -> Doorbell | None:
+        name = as_text(key)
         self._keys.remove(name)
         self._keys.append(name)
         try:
