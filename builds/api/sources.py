@@ -102,14 +102,10 @@ def chunks_of(request: Request) -> Iterator[bytes]:
     Raises: UploadInvalid unless there is exactly one.
     """
     body: Any = request.data
-    if isinstance(body, QueryDict):
-        return _file_of(body).chunks(CHUNK_BYTES)
-    return iter(lambda: body.read(CHUNK_BYTES), b"")
-
-
-def _file_of(form: QueryDict) -> UploadedFile:
-    """Return the one file of a form. An empty body of any type is an empty form."""
-    files = form.getlist(FIELD)
-    if set(form) != {FIELD} or len(files) != 1 or not isinstance(files[0], UploadedFile):
+    if not isinstance(body, Mapping):
+        return iter(lambda: body.read(CHUNK_BYTES), b"")
+    # A form, or the empty mapping that REST framework makes of an empty body.
+    files = body.getlist(FIELD) if isinstance(body, QueryDict) else []
+    if set(body) != {FIELD} or len(files) != 1 or not isinstance(files[0], UploadedFile):
         raise UploadInvalid
-    return files[0]
+    return files[0].chunks(CHUNK_BYTES)

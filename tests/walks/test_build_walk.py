@@ -73,9 +73,7 @@ def fetch(api: ApiCaller, url: str) -> bytes:
     """Fetch a published page."""
     response = api.client.get(url.removeprefix(settings.PUBLIC_URL))
     assert response.status_code == 200, url
-    body = b"".join(response.streaming_content)
-    response.close()
-    return body
+    return b"".join(response.streaming_content)
 
 
 def build_audit(build_id: str) -> list[str]:
