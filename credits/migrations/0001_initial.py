@@ -115,9 +115,7 @@ class Migration(migrations.Migration):
                 ("charged", models.BigIntegerField(blank=True, null=True)),
                 (
                     "created_at",
-                    models.DateTimeField(
-                        db_default=django.db.models.functions.datetime.Now(), editable=False
-                    ),
+                    models.DateTimeField(editable=False),
                 ),
                 ("expires_at", models.DateTimeField()),
                 ("resolved_at", models.DateTimeField(blank=True, null=True)),
@@ -186,9 +184,7 @@ class Migration(migrations.Migration):
                 ("reference", models.TextField(blank=True, db_default="", default="")),
                 (
                     "created_at",
-                    models.DateTimeField(
-                        db_default=django.db.models.functions.datetime.Now(), editable=False
-                    ),
+                    models.DateTimeField(editable=False),
                 ),
                 (
                     "account",

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from django.db import models
 from django.db.models import F, Q, Value
-from django.db.models.functions import Now, NullIf
+from django.db.models.functions import NullIf
 
 from credits.models.account import Account
 from credits.models.reservation import Reservation
@@ -69,7 +69,7 @@ class Entry(models.Model):
     charged_delta = models.BigIntegerField()
     reason = models.TextField(default="", db_default="", blank=True)
     reference = models.TextField(default="", db_default="", blank=True)
-    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    created_at = models.DateTimeField(editable=False)
 
     class Meta:
         verbose_name_plural = "entries"

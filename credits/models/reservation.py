@@ -6,7 +6,6 @@ from typing import ClassVar
 
 from django.db import models
 from django.db.models import F, Q
-from django.db.models.functions import Now
 
 from credits.models.account import Account
 from credits.states import MAX_AMOUNT_CREDITS, ReservationState
@@ -37,7 +36,7 @@ class Reservation(models.Model):
         "self", on_delete=models.PROTECT, null=True, blank=True, related_name="renewal"
     )
     charged = models.BigIntegerField(null=True, blank=True)
-    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    created_at = models.DateTimeField(editable=False)
     expires_at = models.DateTimeField()
     resolved_at = models.DateTimeField(null=True, blank=True)
 

@@ -35,8 +35,7 @@ _REFUSALS: Final[dict[str, type[Refusal]]] = {
     "credits_reservation_already_released": ReservationAlreadyReleased,
     "credits_reservation_already_expired": ReservationExpired,
     # The hold ran out between the function's look at the clock and the trigger's.
-    "credits_entry_commit_in_time": ReservationExpired,
-    "credits_reservation_resolves_once": ReservationExpired,
+    "credits_reservation_expiry_moves_on": ReservationExpired,
     "credits_subject_mismatch": ReservationSubjectMismatch,
     "credits_reference_reused": ReferenceReused,
 }
@@ -98,8 +97,9 @@ def _refusal_for(error: IntegrityError) -> Refusal | None:
     """Return what a caller is told, None for a rule that only a defect can break."""
     diagnostic = getattr(error.__cause__, "diag", None)
     name = getattr(diagnostic, "constraint_name", None) or ""
+    if name != "credits_insufficient" and name not in _REFUSALS:
+        return None
     data = json.loads(getattr(diagnostic, "message_detail", None) or "{}")
     if name == "credits_insufficient":
         return InsufficientCredits(**data)
-    refusal = _REFUSALS.get(name)
-    return refusal(data=data) if refusal else None
+    return _REFUSALS[name](data=data)

@@ -30,6 +30,14 @@ BEGIN
         DETAIL = p_detail;
 END $$;
 
+-- When a row is written: now, or the moment its operation has read after taking the lock, which is
+-- within the running statement. An operation happens at one instant.
+CREATE FUNCTION credits_instant(p_given timestamptz)
+RETURNS timestamptz LANGUAGE sql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT CASE WHEN p_given IS NULL THEN clock_timestamp()
+                ELSE greatest(statement_timestamp(), least(p_given, clock_timestamp())) END;
+$$;
+
 CREATE FUNCTION credits_append_only() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
@@ -97,15 +105,15 @@ BEGIN
             'credits_reservation_renews_expired',
             'only an expired reservation of the same account can be renewed');
     END IF;
-    NEW.created_at := clock_timestamp();
+    NEW.created_at := credits_instant(NEW.created_at);
     RETURN NEW;
 END $$;
 
 CREATE FUNCTION credits_reservation_holds() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
-    INSERT INTO credits_entry (account_id, kind, reservation_id)
-    VALUES (NEW.account_id, 'reserve', NEW.id);
+    INSERT INTO credits_entry (account_id, kind, reservation_id, created_at)
+    VALUES (NEW.account_id, 'reserve', NEW.id, NEW.created_at);
     RETURN NULL;
 END $$;
 
@@ -152,9 +160,9 @@ BEGIN
     ELSIF p_hold.state <> 'held' THEN
         PERFORM credits_refuse(
             'credits_reservation_resolves_once', 'this reservation is resolved');
-    ELSIF p_entry.kind = 'commit' AND p_hold.expires_at <= clock_timestamp() THEN
+    ELSIF p_entry.kind = 'commit' AND p_hold.expires_at <= p_entry.created_at THEN
         PERFORM credits_refuse('credits_entry_commit_in_time', 'the hold is past its expiry');
-    ELSIF p_entry.kind = 'expire' AND p_hold.expires_at > clock_timestamp() THEN
+    ELSIF p_entry.kind = 'expire' AND p_hold.expires_at > p_entry.created_at THEN
         PERFORM credits_refuse('credits_entry_expire_when_due', 'the hold is not past its expiry');
     END IF;
 END $$;
@@ -174,6 +182,7 @@ BEGIN
     IF NOT FOUND THEN
         PERFORM credits_refuse('credits_entry_account_exists', 'there is no such account');
     END IF;
+    NEW.created_at := credits_instant(NEW.created_at);
     IF NEW.reservation_id IS NOT NULL THEN
         SELECT * INTO v_hold FROM credits_reservation WHERE id = NEW.reservation_id;
         PERFORM credits_entry_check_hold(NEW, v_hold);
@@ -190,7 +199,6 @@ BEGIN
     NEW.reserved_after := v_account.reserved + NEW.reserved_delta;
     NEW.issued_delta := greatest(NEW.balance_delta, 0);
     NEW.charged_delta := greatest(-NEW.balance_delta, 0);
-    NEW.created_at := clock_timestamp();
     RETURN NEW;
 END $$;
 

@@ -1,8 +1,8 @@
 -- One function per operation, one round trip each: the row lock on the account lasts until the
 -- caller's COMMIT is flushed, so nothing else may happen over the wire meanwhile. Each takes the
--- account's lock first, reads the clock and the rows only then, and puts the account's overdue
--- holds right before it looks at what is available. They run as the owner: the application role
--- reads these tables and calls these functions, and writes nothing itself.
+-- account's lock first, reads the clock once and only then (hence v_now behind v_account), and
+-- expires the account's overdue holds before it looks at what is available. They run as the owner:
+-- the application role reads these tables, calls these functions, and writes nothing itself.
 -- A refusal is SQLSTATE 23514 with a constraint name; credits/services/ledger.py knows them.
 
 CREATE FUNCTION credits_lock_account(p_organization uuid)
@@ -25,7 +25,7 @@ $$;
 
 -- Expire the account's overdue holds, oldest first; the caller holds the account's lock. Stops
 -- after 100 unless the caller needs more than has become free.
-CREATE FUNCTION credits_expire_overdue(p_account uuid, p_needed bigint)
+CREATE FUNCTION credits_expire_overdue(p_account uuid, p_needed bigint, p_now timestamptz)
 RETURNS uuid[] LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     v_id uuid;
@@ -33,12 +33,12 @@ DECLARE
 BEGIN
     FOR v_id IN
         SELECT id FROM credits_reservation
-         WHERE account_id = p_account AND state = 'held' AND expires_at <= clock_timestamp()
+         WHERE account_id = p_account AND state = 'held' AND expires_at <= p_now
          ORDER BY expires_at
     LOOP
         EXIT WHEN cardinality(v_expired) >= 100 AND credits_free(p_account) >= p_needed;
-        INSERT INTO credits_entry (account_id, kind, reservation_id)
-        VALUES (p_account, 'expire', v_id);
+        INSERT INTO credits_entry (account_id, kind, reservation_id, created_at)
+        VALUES (p_account, 'expire', v_id, p_now);
         v_expired := v_expired || v_id;
     END LOOP;
     RETURN v_expired;
@@ -133,21 +133,23 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp 
 DECLARE
     v_account credits_account := credits_lock_account(p_organization);
     v_hold credits_reservation;
+    v_now timestamptz := clock_timestamp();
 BEGIN
     SELECT * INTO v_hold FROM credits_reservation
      WHERE account_id = v_account.id AND reference <> '' AND reference = p_reference;
     is_new := NOT FOUND;
     expired := '{}';
     IF is_new THEN
-        expired := credits_expire_overdue(v_account.id, p_amount);
+        expired := credits_expire_overdue(v_account.id, p_amount, v_now);
         IF credits_free(v_account.id) < p_amount THEN
             PERFORM credits_refuse_insufficient(p_amount, credits_free(v_account.id));
         END IF;
         INSERT INTO credits_reservation (
-            id, account_id, amount, subject_type, subject_id, user_id, reference, expires_at)
+            id, account_id, amount, subject_type, subject_id, user_id, reference, created_at,
+            expires_at)
         VALUES (
             p_reservation, v_account.id, p_amount, p_subject_type, p_subject_id, p_user,
-            p_reference, clock_timestamp() + make_interval(secs => p_expires_in_s))
+            p_reference, v_now, v_now + make_interval(secs => p_expires_in_s))
         RETURNING * INTO v_hold;
     ELSIF (v_hold.amount, v_hold.subject_type, v_hold.subject_id, v_hold.user_id)
         <> (p_amount, p_subject_type, p_subject_id, p_user) THEN
@@ -159,7 +161,8 @@ BEGIN
 END $$;
 
 -- The hold is gone, the work was done: take its credits by a new hold if they are still there.
-CREATE FUNCTION credits_renew(p_hold credits_reservation, p_renewal uuid, p_actual bigint)
+CREATE FUNCTION credits_renew(
+    p_hold credits_reservation, p_renewal uuid, p_actual bigint, p_now timestamptz)
 RETURNS credits_reservation
 LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
@@ -174,10 +177,11 @@ BEGIN
             jsonb_build_object('required', p_actual, 'available', v_free)::text);
     END IF;
     INSERT INTO credits_reservation (
-        id, account_id, amount, subject_type, subject_id, user_id, renews_id, expires_at)
+        id, account_id, amount, subject_type, subject_id, user_id, renews_id, created_at,
+        expires_at)
     VALUES (
         p_renewal, p_hold.account_id, v_amount, p_hold.subject_type, p_hold.subject_id,
-        p_hold.user_id, p_hold.id, clock_timestamp() + interval '1 minute')
+        p_hold.user_id, p_hold.id, p_now, p_now + interval '1 minute')
     RETURNING * INTO v_renewal;
     RETURN v_renewal;
 END $$;
@@ -192,6 +196,7 @@ DECLARE
     v_account credits_account := credits_lock_account(p_organization);
     v_named credits_reservation := credits_find_reservation(v_account.id, p_reservation);
     v_hold credits_reservation;
+    v_now timestamptz := clock_timestamp();
 BEGIN
     IF p_subject <> v_named.subject_id THEN
         PERFORM credits_refuse('credits_subject_mismatch', 'the reservation is for something else');
@@ -202,23 +207,24 @@ BEGIN
     is_new := v_hold.state IN ('held', 'expired');
     expired := '{}';
     IF is_new THEN
-        IF v_hold.state = 'expired' OR v_hold.expires_at <= clock_timestamp() THEN
+        IF v_hold.state = 'expired' OR v_hold.expires_at <= v_now THEN
             IF v_hold.state = 'held' THEN
-                INSERT INTO credits_entry (account_id, kind, reservation_id)
-                VALUES (v_account.id, 'expire', v_hold.id);
+                INSERT INTO credits_entry (account_id, kind, reservation_id, created_at)
+                VALUES (v_account.id, 'expire', v_hold.id, v_now);
                 expired := ARRAY[v_hold.id];
             END IF;
-            expired := expired || credits_expire_overdue(v_account.id, greatest(p_actual, 1));
-            v_hold := credits_renew(v_hold, p_renewal, p_actual);
+            expired := expired
+                || credits_expire_overdue(v_account.id, greatest(p_actual, 1), v_now);
+            v_hold := credits_renew(v_hold, p_renewal, p_actual, v_now);
         ELSE
-            expired := credits_expire_overdue(v_account.id, p_actual - v_hold.amount);
+            expired := credits_expire_overdue(v_account.id, p_actual - v_hold.amount, v_now);
             IF credits_free(v_account.id) + v_hold.amount < p_actual THEN
                 PERFORM credits_refuse_insufficient(
                     p_actual, credits_free(v_account.id) + v_hold.amount);
             END IF;
         END IF;
-        INSERT INTO credits_entry (account_id, kind, reservation_id, balance_delta)
-        VALUES (v_account.id, 'commit', v_hold.id, -p_actual);
+        INSERT INTO credits_entry (account_id, kind, reservation_id, balance_delta, created_at)
+        VALUES (v_account.id, 'commit', v_hold.id, -p_actual, v_now);
     ELSIF v_hold.state <> 'committed' OR v_hold.charged <> p_actual THEN
         PERFORM credits_refuse_resolved(v_hold);
     END IF;
@@ -236,16 +242,17 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp 
 DECLARE
     v_account credits_account := credits_lock_account(p_organization);
     v_hold credits_reservation := credits_find_reservation(v_account.id, p_reservation);
+    v_now timestamptz := clock_timestamp();
 BEGIN
-    IF v_hold.state = 'held' AND v_hold.expires_at <= clock_timestamp() THEN
+    IF v_hold.state = 'held' AND v_hold.expires_at <= v_now THEN
         PERFORM credits_refuse('credits_reservation_already_expired', 'the reservation is expired');
     END IF;
     is_new := v_hold.state = 'held';
     expired := '{}';
     IF is_new THEN
-        expired := credits_expire_overdue(v_account.id, 0);
-        INSERT INTO credits_entry (account_id, kind, reservation_id, reason)
-        VALUES (v_account.id, 'release', v_hold.id, p_reason);
+        expired := credits_expire_overdue(v_account.id, 0, v_now);
+        INSERT INTO credits_entry (account_id, kind, reservation_id, reason, created_at)
+        VALUES (v_account.id, 'release', v_hold.id, p_reason, v_now);
     ELSIF v_hold.state <> 'released' THEN
         -- A renewed hold was committed after all, which is what the caller should hear.
         SELECT * INTO v_hold FROM credits_reservation r
@@ -292,6 +299,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp 
 #variable_conflict use_column
 DECLARE
     v_account uuid;
+    v_now timestamptz;
 BEGIN
     is_expired := false;
     SELECT a.id, a.organization_id INTO v_account, organization_id
@@ -301,12 +309,13 @@ BEGIN
     IF NOT FOUND THEN
         RETURN;
     END IF;
+    v_now := clock_timestamp();
     SELECT r.amount INTO amount FROM credits_reservation r
-     WHERE r.id = p_reservation AND r.state = 'held' AND r.expires_at <= clock_timestamp();
+     WHERE r.id = p_reservation AND r.state = 'held' AND r.expires_at <= v_now;
     is_expired := FOUND;
     IF is_expired THEN
-        INSERT INTO credits_entry (account_id, kind, reservation_id)
-        VALUES (v_account, 'expire', p_reservation);
+        INSERT INTO credits_entry (account_id, kind, reservation_id, created_at)
+        VALUES (v_account, 'expire', p_reservation, v_now);
     END IF;
 END $$;
 

@@ -4,6 +4,7 @@ ALTER TABLE credits_entry
     DROP CONSTRAINT credits_entry_follows_previous,
     DROP CONSTRAINT credits_entry_names_its_hold;
 DROP FUNCTION credits_refuse CASCADE;
+DROP FUNCTION credits_instant CASCADE;
 DROP FUNCTION credits_append_only CASCADE;
 DROP FUNCTION credits_account_starts_empty CASCADE;
 DROP FUNCTION credits_account_opens CASCADE;

@@ -327,8 +327,19 @@ ENTRY_INSERTS = [
         _entry("'commit'", "held", delta="-1000"),
         _entry("'commit'", "held", delta="-826"),
     ),
-    *_each("credits_entry_commit_in_time", _entry("'commit'", "overdue", delta="-1")),
-    *_each("credits_entry_expire_when_due", _entry("'expire'", "held")),
+    # Neither with a clock of the writer's own.
+    *_each(
+        "credits_entry_commit_in_time",
+        _entry("'commit'", "overdue", delta="-1"),
+        _entry("'commit'", "overdue", "-1", "created_at", "now() - interval '1 day'"),
+        _entry("'commit'", "overdue", "-1", "created_at", "'-infinity'"),
+    ),
+    *_each(
+        "credits_entry_expire_when_due",
+        _entry("'expire'", "held"),
+        _entry("'expire'", "held", "0", "created_at", "now() + interval '1 day'"),
+        _entry("'expire'", "held", "0", "created_at", "'infinity'"),
+    ),
     *_each(
         "credits_reservation_resolves_once",
         *(
@@ -494,7 +505,7 @@ BY_APPLICATION_ROLE = (
     "LOCK TABLE credits_account IN ACCESS EXCLUSIVE MODE",
     "SELECT * FROM credits_account FOR UPDATE",
     "SELECT credits_lock_account(%(a)s)",
-    "SELECT credits_expire_overdue(%(account)s, 0)",
+    "SELECT credits_expire_overdue(%(account)s, 0, now())",
     "COPY credits_entry FROM '/dev/null'",
     "TRUNCATE credits_package",
 )

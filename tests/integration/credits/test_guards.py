@@ -48,9 +48,10 @@ MOVES = trigger(ACCOUNT, "credits_account_moves_with_entry", "credits_account_ne
 LAST_ENTRY = constraint(ACCOUNT, "credits_account_last_entry")
 FILL = trigger(ENTRY, "credits_entry_fill")
 FOREIGN_FIRST = (
-    "INSERT INTO credits_entry (account_id, seq, kind, {0}, balance_before, balance_delta,"
-    " balance_after, reserved_before, reserved_delta, reserved_after, issued_delta, charged_delta)"
-    " SELECT a.id, a.last_seq + 1, {1} FROM credits_account a WHERE a.id = %(account)s"
+    "INSERT INTO credits_entry (created_at, account_id, seq, kind, {0}, balance_before,"
+    " balance_delta, balance_after, reserved_before, reserved_delta, reserved_after, issued_delta,"
+    " charged_delta)"
+    " SELECT now(), a.id, a.last_seq + 1, {1} FROM credits_account a WHERE a.id = %(account)s"
 )
 
 WALLS = {
@@ -126,8 +127,8 @@ WALLS = {
     ),
     "reservation born resolved": Wall(
         "INSERT INTO credits_reservation (id, account_id, amount, subject_type, subject_id, state,"
-        " resolved_at, expires_at) VALUES (%(new)s, %(account)s, 5, 'b', 'b', 'released', now(),"
-        " now() + interval '1 hour')",
+        " resolved_at, created_at, expires_at) VALUES (%(new)s, %(account)s, 5, 'b', 'b',"
+        " 'released', now(), now(), now() + interval '1 hour')",
         (
             trigger(HOLD, "credits_reservation_starts_held"),
             check_of_hold("credits_reservation_resolves_once"),
