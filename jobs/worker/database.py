@@ -8,13 +8,11 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 import psycopg
+from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, connection, connections
 from psycopg_pool import PoolTimeout
 
 T = TypeVar("T")
-
-AWAY_LIMIT_S: Final = 30.0
-"""A worker whose database is away for this long leaves; its supervisor starts a new one."""
 
 _SHUTDOWNS: Final = ("57P01", "57P02", "57P03")
 """Ended by the administrator, by a crash, not accepting connections yet."""
@@ -29,10 +27,10 @@ def use_pool(size: int) -> None:
     hundred jobs that wait for something else share a few. Call it before any thread starts.
     """
     connections.close_all()
-    settings = connections.settings[DEFAULT_DB_ALIAS]
-    settings["CONN_MAX_AGE"] = 0
+    database = connections.settings[DEFAULT_DB_ALIAS]
+    database["CONN_MAX_AGE"] = 0
     pool = {"min_size": 1, "max_size": size, "timeout": 15, "max_lifetime": 600}
-    settings["OPTIONS"] = {**settings["OPTIONS"], "pool": pool}
+    database["OPTIONS"] = {**database["OPTIONS"], "pool": pool}
     del connections[DEFAULT_DB_ALIAS]
 
 
@@ -77,13 +75,13 @@ def is_lost(error: BaseException) -> bool:
     return sqlstate is None or sqlstate.startswith("08") or sqlstate in _SHUTDOWNS
 
 
-def persist(call: Callable[[], T], limit_s: float = AWAY_LIMIT_S) -> T:
+def persist(call: Callable[[], T]) -> T:
     """Call until the database takes it: for what a worker must not forget to write.
 
     Only for statements whose fence makes a second application harmless.
-    Raises: the last error when `limit_s` seconds are over, and every other error at once.
+    Raises: the last error when the database stays away, and every other error at once.
     """
-    until = time.monotonic() + limit_s
+    until = time.monotonic() + settings.WORKER_AWAY_LIMIT_S
     wait_s = 0.05
     while True:
         try:

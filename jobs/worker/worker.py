@@ -153,7 +153,7 @@ class ThreadWorker(BaseWorker):
             if quota.is_met(crew, time.monotonic() - idle_since):
                 break
             away_s = crew.executor.monitor.away_s()
-            if away_s > database.AWAY_LIMIT_S:
+            if away_s > settings.WORKER_AWAY_LIMIT_S:
                 logger.error("the database has been away for %d s, leaving", away_s)
                 return False
             self._beat()
