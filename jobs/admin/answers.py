@@ -13,7 +13,7 @@ from django.http import HttpRequest
 
 from jobs.errors import Refusal
 
-BULK_LIMIT: Final = 500
+BULK_LIMIT: Final = 200
 """Dead letters one bulk action may answer; each is a transaction of its own."""
 REASON_CHARACTERS: Final = 500
 

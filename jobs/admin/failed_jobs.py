@@ -53,7 +53,6 @@ class FailedJobAdmin(AnsweringAdmin):
     search_ids: ClassVar = {"job": ("job_id",), "org": ("organization_id",)}
     date_hierarchy = "died_at"
     ordering = ("-died_at", "-id")
-    list_select_related = ("job",)
     named_by: ClassVar = {"organization": "organization_id"}
     fields = ("payload_text", "fingerprint_code", "request_code", "correlation_code", "created")
     readonly_fields = fields
@@ -63,7 +62,7 @@ class FailedJobAdmin(AnsweringAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[FailedJob]:
         """Leave the heavy columns out of lists; one letter reads them as it shows them."""
         rows: QuerySet[FailedJob] = super().get_queryset(request)
-        return rows.defer("traceback", "payload", "job__payload", "job__result", "job__progress")
+        return rows.defer("traceback", "payload")
 
     # --- Columns ---
 

@@ -1,0 +1,104 @@
+"""The console in headless Chromium, served by the real server over a database with real commits.
+
+Screenshots go to the directory named by FLAGSHIP_SCREENSHOTS, else to the test's own.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+
+from tests.processes import Processes, wait_until
+
+EXECUTABLES = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+WIDE = {"width": 1440, "height": 900}
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """A browser for the run; without one on PATH the browser tests are skipped."""
+    found = next((path for name in EXECUTABLES if (path := shutil.which(name))), None)
+    if found is None:
+        pytest.skip("browser tests skipped: no Chromium on PATH")
+    # Playwright keeps an event loop in this thread, which Django takes for async code.
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    try:
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=found, args=list(FLAGS))
+            yield browser
+            browser.close()
+    finally:
+        del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
+
+
+@pytest.fixture
+def site(chromium: Browser, live_db: None, processes: Processes) -> str:
+    """The address of a running server."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = processes.spawn(
+        [
+            *(sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1"),
+            *("--port", str(port), "--workers", "1", "--blocking-threads", "4", "--no-ws"),
+            *("--log-level", "warning", "config.wsgi:application"),
+        ]
+    )
+
+    def is_up() -> bool:
+        with socket.socket() as door:
+            return door.connect_ex(("127.0.0.1", port)) == 0
+
+    wait_until(is_up, 30.0, server.output)
+    return f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture
+def page(chromium: Browser, site: str) -> Iterator[Page]:
+    """A page of a fresh visitor; the test fails when the browser's console shows an error."""
+    context = chromium.new_context(viewport=WIDE, base_url=site)  # type: ignore[arg-type]
+    page = context.new_page()
+    page.set_default_timeout(15_000)
+    errors: list[str] = []
+
+    def note(message: ConsoleMessage) -> None:
+        if message.type == "error":
+            errors.append(f"{page.url}: {message.text}")
+
+    page.on("console", note)
+    page.on("pageerror", lambda error: errors.append(f"{page.url}: {error}"))
+    yield page
+    context.close()
+    assert errors == []
+
+
+@pytest.fixture
+def shoot(tmp_path: Path) -> Callable[..., None]:
+    """Save the page as it looks in both colour schemes."""
+    directory = Path(os.environ.get("FLAGSHIP_SCREENSHOTS") or tmp_path / "screenshots")
+    directory.mkdir(parents=True, exist_ok=True)
+
+    def save(page: Page, name: str, schemes: tuple[str, ...] = ("light", "dark")) -> None:
+        for scheme in schemes:
+            page.evaluate("scheme => { document.documentElement.className = scheme }", scheme)
+            page.wait_for_timeout(150)
+            page.screenshot(path=directory / f"{name}-{scheme}.png", full_page=True)
+
+    return save
