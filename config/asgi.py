@@ -6,5 +6,7 @@ import os
 
 from django.core.asgi import get_asgi_application
 
+from flagship.middleware.asgi import UnreadLargeBodies
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-application = get_asgi_application()
+application = UnreadLargeBodies(get_asgi_application())

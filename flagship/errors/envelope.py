@@ -37,10 +37,10 @@ def envelope(refusal: Refusal) -> dict[str, Any]:
 
 def answer(refusal: Refusal) -> HttpResponse:
     """Return the refusal as a response, for places outside of a DRF view."""
-    body = json.dumps(envelope(refusal), cls=DjangoJSONEncoder)
+    body = json.dumps(envelope(refusal), cls=DjangoJSONEncoder).encode()
     return HttpResponse(
         body,
         content_type="application/json",
         status=refusal.status,
-        headers=dict(refusal.headers),
+        headers={"Content-Length": str(len(body)), **refusal.headers},
     )

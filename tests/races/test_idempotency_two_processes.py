@@ -43,6 +43,16 @@ def new_key() -> str:
     return f"race-{uuid.uuid4().hex}"
 
 
+def race(apis: Apis, path: str, bodies: list[Any], key: str) -> list[Any]:
+    """Send one key from all clients at once, the bodies in turn over both processes."""
+
+    def send(number: int) -> Any:
+        body = bodies[number // 2 % len(bodies)]
+        return apis.send_until_answered(number, path, body, key)
+
+    return all_at_once(CLIENTS, send)
+
+
 def assert_one_answer(answers: list[Any], status: int) -> None:
     """All were given the same bytes, and one of them first hand."""
     assert Counter(answer.status_code for answer in answers) == {status: len(answers)}
@@ -65,9 +75,7 @@ def test_key__raced_by_16_clients_over_two_processes__makes_one_build(
     }
     for made in range(1, 6):
         key = new_key()
-        answers = all_at_once(
-            CLIENTS, lambda n, key=key: apis.send_until_answered(n, "/v1/builds", body, key)
-        )
+        answers = race(apis, "/v1/builds", [body], key)
 
         assert_one_answer(answers, 202)
         assert (Build.objects.count(), Job.objects.count()) == (made, made)
@@ -77,9 +85,7 @@ def test_key__raced_again_and_again__makes_one_job_each(apis: Apis, caller: ApiC
     # P02
     for made in range(1, ROUNDS + 1):
         key = new_key()
-        answers = all_at_once(
-            CLIENTS, lambda n, key=key: apis.send_until_answered(n, JOBS, PROBE, key)
-        )
+        answers = race(apis, JOBS, [PROBE], key)
 
         assert_one_answer(answers, 202)
         assert Job.objects.count() == made
@@ -91,10 +97,7 @@ def test_key__raced_with_two_bodies__takes_one_and_refuses_the_other(apis: Apis)
     other = {**PROBE, "payload": {"note": "other"}}
     for made in range(1, 6):
         key = new_key()
-        answers = all_at_once(
-            CLIENTS,
-            lambda n, key=key: apis.send_until_answered(n, JOBS, (PROBE, other)[n // 2 % 2], key),
-        )
+        answers = race(apis, JOBS, [PROBE, other], key)
 
         assert Counter(a.status_code for a in answers) == {202: CLIENTS // 2, 422: CLIENTS // 2}
         assert {a.json()["error"] for a in answers if a.status_code == 422} == {
@@ -126,7 +129,7 @@ def test_redis__down_all_along__changes_nothing(caller: ApiCaller, processes: Pr
     apis.start(2, REDIS_URL="redis://127.0.0.1:1/0")
     key = new_key()
 
-    answers = all_at_once(CLIENTS, lambda n: apis.send_until_answered(n, JOBS, PROBE, key))
+    answers = race(apis, JOBS, [PROBE], key)
 
     assert_one_answer(answers, 202)
     assert Job.objects.count() == 1

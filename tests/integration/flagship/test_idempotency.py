@@ -233,6 +233,8 @@ def test_upload__over_memory_size__is_fingerprinted_and_read_by_the_view(
 
 
 def test_body__cut_off_on_its_way__is_refused(caller: ApiCaller) -> None:
+    wire: Any = {"wsgi.input": BytesIO(b'{"name": "Effect"}')}
+
     response = caller.client.generic(
         "POST",
         EFFECTS,
@@ -240,7 +242,7 @@ def test_body__cut_off_on_its_way__is_refused(caller: ApiCaller) -> None:
         content_type="application/json",
         headers={"Authorization": f"Bearer {caller.secret}"},
         CONTENT_LENGTH="50",
-        **{"wsgi.input": BytesIO(b'{"name": "Effect"}')},
+        **wire,
     )
 
     assert_refused(response, 400, "MALFORMED_REQUEST")

@@ -1,0 +1,88 @@
+"""What must hold before a process starts, and the schedule of the pruning."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.core.checks import run_checks
+
+from flagship.handlers import prune
+from flagship.models import IdempotencyRecord
+from flagship.payloads import PruneIdempotency
+from jobs.registry import get_handler
+from tests.processes import Processes
+
+
+def found() -> set[str | None]:
+    return {message.id for message in run_checks() if str(message.id).startswith("flagship.")}
+
+
+def test_settings__of_the_suite__are_sound() -> None:
+    assert found() == set()
+
+
+@pytest.mark.parametrize("secret", ["", "short"])
+def test_secret__missing_or_short__is_an_error(settings: Any, secret: str) -> None:
+    settings.SECRET_KEY = secret
+
+    assert found() == {"flagship.E001"}
+
+
+def test_middleware__out_of_order__is_an_error(settings: Any) -> None:
+    *others, last = settings.MIDDLEWARE
+    settings.MIDDLEWARE = [last, *others]
+
+    assert found() == {"flagship.E002", "flagship.E003"}
+
+
+def test_atomic_requests__switched_on__is_an_error(settings: Any, monkeypatch: Any) -> None:
+    monkeypatch.setitem(settings.DATABASES["default"], "ATOMIC_REQUESTS", True)
+
+    assert found() == {"flagship.E004"}
+
+
+def test_process__without_a_secret__does_not_start(servers: Any, processes: Processes) -> None:
+    check = processes.start(
+        "check", env={"DJANGO_SETTINGS_MODULE": "config.settings", "FLAGSHIP_SECRET_KEY": ""}
+    )
+
+    assert check.wait() == 1
+    assert "SECRET_KEY" in check.output()
+
+
+@pytest.mark.django_db
+def test_pruning__run_as_a_job__deletes_what_has_expired_batch_by_batch(monkeypatch: Any) -> None:
+    from datetime import UTC, datetime, timedelta
+
+    monkeypatch.setattr("flagship.handlers.prune_idempotency", _small_batches)
+    now = datetime.now(UTC)
+    for number in range(7):
+        age = timedelta(hours=25 if number < 5 else 23)
+        IdempotencyRecord.objects.create(
+            key_hash=bytes([number]) * 32,
+            organization_id="0" * 32,
+            method="POST",
+            route="x",
+            fingerprint=b"x" * 32,
+            request_id="req",
+            created_at=now - age,
+            expires_at=now - age + timedelta(hours=24),
+        )
+
+    class Context:
+        checked = 0
+
+        def check(self) -> None:
+            self.checked += 1
+
+    context = Context()
+    assert prune(PruneIdempotency(), context) == {"pruned": 5}  # type: ignore[arg-type]
+    assert (IdempotencyRecord.objects.count(), context.checked) == (2, 3)
+    assert get_handler("flagship.prune_idempotency").queue == "flagship:maintenance"
+
+
+def _small_batches() -> int:
+    from flagship.services.idempotency import prune_idempotency
+
+    return prune_idempotency(limit=2)
