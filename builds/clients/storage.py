@@ -160,21 +160,19 @@ def sweep_workspaces(older_than_s: float) -> int:
 
 def remove_tree(path: Path) -> None:
     """Remove a file or directory, also one whose modes forbid it; links are not followed."""
-
-    def unlock(function: object, name: str, error: object) -> None:
-        parent = Path(name).parent
-        with contextlib.suppress(OSError):
-            parent.chmod(0o700)
-            if Path(name).is_dir() and not Path(name).is_symlink():
-                Path(name).chmod(0o700)
-                shutil.rmtree(name, ignore_errors=True)
-            else:
-                Path(name).unlink(missing_ok=True)
-
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, onerror=unlock)
-    else:
+    if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
+        return
+    try:
+        shutil.rmtree(path)
+    except PermissionError:
+        path.chmod(0o700)
+        # Top down: a directory is unlocked before it is entered.
+        for parent, directories, _ in os.walk(path):
+            for name in directories:
+                if not (Path(parent) / name).is_symlink():
+                    (Path(parent) / name).chmod(0o700)
+        shutil.rmtree(path)
 
 
 class _Copy:

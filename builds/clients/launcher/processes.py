@@ -99,11 +99,16 @@ def _freeze(root: int) -> None:
 
 
 def _share(pid: int, resident_bytes: int) -> int:
-    with contextlib.suppress(OSError, IndexError, ValueError):
+    try:
         for line in Path(f"/proc/{pid}/smaps_rollup").read_bytes().splitlines():
             if line.startswith(b"Pss:"):
                 return int(line.split()[1]) * 1024
-    return resident_bytes
+    except PermissionError:
+        return resident_bytes
+    except OSError:
+        pass
+    # Ended meanwhile.
+    return 0
 
 
 def _signal(pid: int, number: signal.Signals) -> None:

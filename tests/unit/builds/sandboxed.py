@@ -18,7 +18,8 @@ from pytest_django.fixtures import Settings
 
 from builds.clients.launcher.plan import Level
 from builds.clients.sandbox import SandboxLimits, SandboxResult, levels
-from builds.clients.sandbox.run import run_plan
+from builds.clients.sandbox.plans import make_plan
+from builds.clients.sandbox.process import run_plan
 from builds.clients.storage import workspace
 from builds.errors import SandboxUnavailable
 
@@ -70,7 +71,7 @@ class Sandbox:
     def run(self, command: list[str], **limits: float) -> SandboxResult:
         """Run a command."""
         bounded = replace(LIMITS, **limits)  # type: ignore[arg-type]
-        plan = levels.make_plan(
+        plan = make_plan(
             self.level,
             command,
             workspace=self.workspace,

@@ -1,0 +1,57 @@
+"""Write down what the launcher has to know about a build."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from builds.builders.builder import PROGRAMS
+from builds.clients.launcher.plan import Level, Plan
+from builds.clients.sandbox.limits import SandboxLimits
+
+_PATH: Final = "/usr/local/bin:/usr/bin:/bin"
+
+
+def make_plan(
+    level: Level,
+    command: Sequence[str],
+    *,
+    workspace: Path,
+    writable: Sequence[Path],
+    limits: SandboxLimits,
+) -> Plan:
+    """Return the plan of a build; makes its `home` and `tmp` in the workspace."""
+    private = [workspace / "home", workspace / "tmp"]
+    for directory in private:
+        # Private by the workspace's own mode; under bubblewrap root passes through without rights.
+        directory.mkdir(mode=0o755, exist_ok=True)
+    return Plan(
+        level=level,
+        command=list(command),
+        environment={
+            "PATH": _PATH,
+            "HOME": str(private[0]),
+            "TMPDIR": str(private[1]),
+            "LANG": "C.UTF-8",
+            "FLAGSHIP_ISOLATION": level,
+        },
+        workspace=str(workspace),
+        writable=[str(path) for path in (*writable, *private)],
+        readable=_readable(),
+        timeout_s=limits.timeout_s,
+        cpu_s=limits.cpu_s,
+        memory_bytes=limits.memory_bytes,
+        output_bytes=limits.output_bytes,
+        processes=limits.processes,
+        bubblewrap=shutil.which("bwrap") or "",
+    )
+
+
+def _readable() -> list[str]:
+    """Return what builders need beside the system: this interpreter, its packages, programs."""
+    paths = {sys.prefix, sys.base_prefix, sys.exec_prefix, str(PROGRAMS)}
+    return sorted(paths | {os.path.realpath(path) for path in paths})
