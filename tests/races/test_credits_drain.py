@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -24,7 +25,7 @@ CLIENTS = 8
 
 def drain(organization: uuid.UUID, amount: int) -> list[tuple[float, float, Any]]:
     """Reserve until refused; return start, end and reply of each accepted call."""
-    taken = []
+    taken: list[tuple[float, float, Any]] = []
     while True:
         started = time.monotonic()
         try:
@@ -43,7 +44,7 @@ def test_account__drained_by_many__gives_exactly_what_it_has(live_db: None, roun
             amount = 3 + number % 5
             organization = make_account(credits=100)
 
-            taken = racers.race([lambda o=organization, a=amount: drain(o, a)] * CLIENTS)
+            taken = racers.race([partial(drain, organization, amount)] * CLIENTS)
 
             accepted = sum(len(holds) for holds in taken)
             assert accepted == 100 // amount
@@ -59,7 +60,7 @@ def test_account__used_by_many__replies_in_the_order_of_its_entries(live_db: Non
     # P19: each reply equals its entry, and what ended before another began has the lower number
     organization = make_account(credits=400)
     with Racers(CLIENTS) as racers:
-        taken = racers.race([lambda: drain(organization, 2)] * CLIENTS)
+        taken = racers.race([partial(drain, organization, 2)] * CLIENTS)
     entries = {entry.reservation_id: entry for entry in Entry.objects.filter(kind="reserve")}
     calls = sorted((call for holds in taken for call in holds), key=lambda call: call[0])
     latest_ended: list[tuple[float, int]] = []
@@ -87,7 +88,7 @@ def test_commit__over_the_reserved_amount_by_many__never_overdraws(live_db: None
         )
 
     with Racers(CLIENTS) as racers:
-        answers = racers.race([lambda h=hold: commit(h) for hold in holds])
+        answers = racers.race([partial(commit, hold) for hold in holds])
 
     # 20 are free beside the holds, and each commit needs 8 of them.
     refused = [answer for answer in answers if isinstance(answer, InsufficientCredits)]
@@ -114,7 +115,7 @@ def test_grant_and_reserve__same_reference_by_many__happen_once(live_db: None) -
         )
         held = racers.race([lambda: make_hold(organization, 5, reference="k")] * CLIENTS)
         mixed = racers.race(
-            [lambda n=n: make_hold(organization, 5 + n % 2, reference="m") for n in range(CLIENTS)]
+            [partial(make_hold, organization, 5 + n % 2, reference="m") for n in range(CLIENTS)]
         )
 
     assert len(set(granted)) == len(set(held)) == 1
@@ -143,6 +144,7 @@ def test_reserve__waiting_behind_a_commit__looks_at_the_clock_after_the_lock(
     hold = make_hold(organization, 10, expires_in_s=0.3)
 
     def commit() -> Any:
+        time.sleep(0.1)
         return commit_reservation(
             reservation_id=hold.reservation_id,
             organization_id=organization,
@@ -156,7 +158,7 @@ def test_reserve__waiting_behind_a_commit__looks_at_the_clock_after_the_lock(
             time.sleep(0.6)
 
     with Racers(2) as racers:
-        _, committed = racers.race([block, lambda: (time.sleep(0.1), commit())[1]])
+        _, committed = racers.race([block, commit])
 
     assert committed.renewal_id is not None
     assert Reservation.objects.get(id=hold.reservation_id).state == "expired"

@@ -7,6 +7,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from credits.errors import (
@@ -35,17 +36,22 @@ SEED = 20_260_731
 
 def acts_on(organization_id: uuid.UUID, hold: uuid.UUID, wait_s: list[float]) -> list[Any]:
     """Commit, release and sweep one hold, each after its own wait."""
-    named = {"reservation_id": hold, "organization_id": organization_id, "actor": "test"}
+    named: dict[str, Any] = {
+        "reservation_id": hold,
+        "organization_id": organization_id,
+        "actor": "test",
+    }
     acts: list[Callable[[], Any]] = [
         lambda: commit_reservation(**named, actual_credits=7),
         lambda: release_reservation(**named, reason="race"),
         lambda: expire_reservations(limit=5),
     ]
 
-    def after(delay_s: float, act: Callable[[], Any]) -> Callable[[], Any]:
-        return lambda: (time.sleep(delay_s), act())[1]
+    def after(delay_s: float, act: Callable[[], Any]) -> Any:
+        time.sleep(delay_s)
+        return act()
 
-    return [after(delay_s, act) for delay_s, act in zip(wait_s, acts, strict=True)]
+    return [partial(after, delay_s, act) for delay_s, act in zip(wait_s, acts, strict=True)]
 
 
 def check(state: str, committed: Any, released: Any) -> None:
@@ -111,11 +117,9 @@ def test_reservation__same_resolution_by_many_at_once__answers_all_alike(live_db
                 "actor": "test",
             }
             if number % 2:
-                answers = racers.race(
-                    [lambda n=named: commit_reservation(**n, actual_credits=9)] * 8
-                )
+                answers = racers.race([partial(commit_reservation, **named, actual_credits=9)] * 8)
             else:
-                answers = racers.race([lambda n=named: release_reservation(**n, reason="r")] * 8)
+                answers = racers.race([partial(release_reservation, **named, reason="r")] * 8)
             assert len(set(answers)) == 1 and isinstance(answers[0], Committed | Released)
 
     assert Entry.objects.filter(kind__in=list(RESOLUTIONS)).count() == 30

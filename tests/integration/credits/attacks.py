@@ -285,8 +285,17 @@ def _entry(kind: str, hold: str = "", delta: str = "0", more: str = "", values: 
     )
 
 
-_FILLED = ("seq", "hold", "balance_before", "balance_after", "reserved_before")
-_FILLED += ("reserved_delta", "reserved_after", "issued_delta", "charged_delta")
+_FILLED = (
+    "seq",
+    "hold",
+    "balance_before",
+    "balance_after",
+    "reserved_before",
+    "reserved_delta",
+    "reserved_after",
+    "issued_delta",
+    "charged_delta",
+)
 
 ENTRY_INSERTS = [
     *_each(

@@ -13,6 +13,7 @@ from credits.models import Entry, Reservation
 from credits.payloads import ExpireReservations
 from credits.selectors import Funds, get_funds
 from credits.services import expire_reservations, expiry
+from credits.services.ledger import record_expired
 from flagship.models import AuditEvent
 from jobs.registry import get_handler, scheduled
 from tests.factories import make_account, make_hold, make_overdue_hold
@@ -61,12 +62,11 @@ def test_sweep__one_hold_that_cannot_be_settled__does_not_stop_the_others(
 ) -> None:
     # The third mistake of 3.3: one bad row blocked the whole sweep
     bad, good = make_overdue_hold(make_account()), make_overdue_hold(make_account())
-    audited = expiry.record_expired
 
     def fail_for_bad(*, organization_id: uuid.UUID, reservation_ids: list[uuid.UUID]) -> None:
         if bad.reservation_id in reservation_ids:
             Entry.objects.create()  # Refused by the database.
-        audited(organization_id=organization_id, reservation_ids=reservation_ids)
+        record_expired(organization_id=organization_id, reservation_ids=reservation_ids)
 
     monkeypatch.setattr(expiry, "record_expired", fail_for_bad)
 
@@ -112,8 +112,9 @@ def test_handler__of_the_sweep__is_declared_and_scheduled() -> None:
     # C-02, W-12
     make_overdue_hold(make_account())
     handler = get_handler("credits.expire_reservations")
+    no_context: Any = None
 
     assert handler.queue == "flagship:maintenance"
-    assert handler.function(ExpireReservations(), None) == {"expired": 1}
+    assert handler.function(ExpireReservations(), no_context) == {"expired": 1}
     every_s = {entry.name: entry.every_s for entry in scheduled()}
     assert every_s["credits.expire-reservations"] == 10
