@@ -42,4 +42,4 @@ def check_ledger(
 def charged_to(entries: list[dict[str, Any]], reservation_id: str) -> int:
     """Return what a reservation took from the balance, in credits."""
     own = (entry for entry in entries if entry["reservationId"] == reservation_id)
-    return -sum(entry["balanceDelta"] for entry in own)
+    return -sum(int(entry["balanceDelta"]) for entry in own)

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from flagship.management.embedded import Home, HomeInUse, ServerFailed
-from flagship.management.supervisor import CrashLoop, System, SystemFailed
+from flagship.management.supervisor import CrashLoop, PortTaken, System, SystemFailed
 
 
 class Command(BaseCommand):
@@ -44,7 +44,7 @@ class Command(BaseCommand):
         )
         try:
             system.run()
-        except (HomeInUse, ServerFailed, SystemFailed, CrashLoop) as error:
+        except (HomeInUse, PortTaken, ServerFailed, SystemFailed, CrashLoop) as error:
             raise CommandError(str(error)) from error
 
     def print_line(self, name: str, line: str) -> None:

@@ -7,6 +7,7 @@ Source: O-09.
 from __future__ import annotations
 
 from flagship.management.supervisor.loop import CrashLoop
+from flagship.management.supervisor.ports import PortTaken
 from flagship.management.supervisor.system import System, SystemFailed
 
-__all__ = ["CrashLoop", "System", "SystemFailed"]
+__all__ = ["CrashLoop", "PortTaken", "System", "SystemFailed"]

@@ -13,7 +13,6 @@ from flagship.management.embedded import (
     APPLICATION,
     EmbeddedServers,
     Home,
-    free_port,
     read_json,
     write_private_json,
 )
@@ -27,6 +26,7 @@ from flagship.management.supervisor.parts import (
     manage,
     parts,
 )
+from flagship.management.supervisor.ports import held_port
 from flagship.management.supervisor.stop import StopRequest, listening
 
 # What a running system adds to servers.json and takes away when it stops.
@@ -52,7 +52,7 @@ class System:
     def run(self) -> None:
         """Start everything, keep it running until SIGINT or SIGTERM, leave nothing running.
 
-        Raises: HomeInUse, ServerFailed, SystemFailed, CrashLoop.
+        Raises: HomeInUse, PortTaken, ServerFailed, SystemFailed, CrashLoop.
         """
         stop = StopRequest()
         with contextlib.ExitStack() as stack:
@@ -62,7 +62,9 @@ class System:
                 self.write("up", f"ended {count} processes that an earlier run left behind")
             if not self.given.get("FLAGSHIP_SECRET_KEY"):
                 self.home.secret("secret_key")
-            addresses = self._addresses()
+            api = stack.enter_context(held_port(self.port or API_PORT, or_another=not self.port))
+            streams = stack.enter_context(held_port(STREAMS_PORT, or_another=True))
+            addresses = self._addresses(api, streams)
             servers = stack.enter_context(self._servers(stop))
             if not stop.requested:
                 self._run_parts(servers, addresses, stop, waker)
@@ -113,11 +115,7 @@ class System:
                     tend=lambda: self._tend(servers),
                 )
 
-    def _addresses(self) -> Addresses:
-        if self.port and free_port(self.port) != self.port:
-            raise SystemFailed(f"port {self.port} is taken; choose another with --port")
-        api = free_port(self.port or API_PORT)
-        streams = free_port(STREAMS_PORT if api != STREAMS_PORT else 0)
+    def _addresses(self, api: int, streams: int) -> Addresses:
         return Addresses(
             api_port=api,
             streams_port=streams,
