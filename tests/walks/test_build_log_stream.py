@@ -1,0 +1,136 @@
+"""A build's log followed over HTTP from the process that streams, while a worker builds."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+from flagship.management.embedded.home import free_port
+from tests.asserts import wait_until
+from tests.clients import ApiCaller
+from tests.processes import Processes, Running
+from tests.walks.test_build_walk import large_docs, make_project, submit, upload
+
+Connection = psycopg.Connection[Any]
+
+
+class Streams:
+    """The process that streams."""
+
+    def __init__(self, processes: Processes) -> None:
+        self.url = f"http://127.0.0.1:{(port := free_port())}"
+        command = [sys.executable, "-m", "granian", "--interface", "asginl", "--host", "127.0.0.1"]
+        command += ["--port", str(port), "--workers", "1", "--no-ws", "--http", "1"]
+        self.process = processes.spawn([*command, "config.asgi:application"])
+        wait_until(self.is_up, 60, self.process.output)
+
+    def is_up(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/healthz", timeout=2).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def events(self, api: ApiCaller, build_id: str, last_event_id: str = "") -> Iterator[str]:
+        """Yield the events of a build's stream until it ends."""
+        headers = {"Authorization": f"Bearer {api.secret}", "Accept": "text/event-stream"}
+        if last_event_id:
+            headers["Last-Event-ID"] = last_event_id
+        path = f"{self.url}/v1/streams/builds/{build_id}/log"
+        with httpx.stream("GET", path, headers=headers, timeout=60) as response:
+            assert response.status_code == 200, response.read()
+            block = ""
+            for line in response.iter_lines():
+                if line:
+                    block += f"{line}\n"
+                    continue
+                yield block
+                block = ""
+
+
+@pytest.fixture
+def streams(live_db: None, processes: Processes) -> Streams:
+    return Streams(processes)
+
+
+def numbers(events: list[str]) -> list[int]:
+    """The sequence numbers of the lines."""
+    return [int(e.split("\n")[0].removeprefix("id: ")) for e in events if "event: line" in e]
+
+
+def test_stream__followed_cut_off_and_resumed__shows_every_line_once_and_ends(
+    streams: Streams, processes: Processes, api: ApiCaller
+) -> None:
+    # B-05
+    worker: Running = processes.start("rqworker")
+    project = make_project(api, "Streamed", defaultBuilder="mkdocs")
+    build_id = submit(api, project, upload(api, project, large_docs(30))).json()["id"]
+
+    first: list[str] = []
+    for event in streams.events(api, build_id):
+        first.append(event)
+        if numbers(first):
+            break
+    state = api.get(f"/v1/builds/{build_id}").json()["state"]
+    assert state == "building", f"the first line came when it was {state}\n{worker.output()}"
+    rest = list(streams.events(api, build_id, last_event_id=str(numbers(first)[-1])))
+
+    log = api.get(f"/v1/builds/{build_id}/log?limit=1000").json()
+    assert numbers(first + rest) == list(range(1, log["lastSeq"] + 1))
+    assert "event: end" in rest[-1]
+    assert '"state": "deployed"' in rest[-1]
+
+
+def test_stream__many_that_wait__hold_no_database_connection_each(
+    streams: Streams, api: ApiCaller, owner_db: Connection
+) -> None:
+    # B-05
+    project = make_project(api, "Waiting")
+    build_id = submit(api, project, upload(api, project, large_docs(1))).json()["id"]
+    opened = threading.Semaphore(0)
+
+    def follow() -> None:
+        for _ in streams.events(api, build_id):
+            opened.release()
+
+    readers = [threading.Thread(target=follow, daemon=True) for _ in range(20)]
+    for reader in readers:
+        reader.start()
+    for _ in readers:
+        assert opened.acquire(timeout=30)
+
+    # 4 reading threads at most, whatever the number of streams; requests gave theirs back.
+    wait_until(lambda: connections_of(owner_db) <= 6, 10, lambda: str(connections_of(owner_db)))
+    api.post(f"/v1/builds/{build_id}/cancel")
+    for reader in readers:
+        reader.join(20)
+        assert not reader.is_alive()
+
+
+def connections_of(owner_db: Connection) -> int:
+    row = owner_db.execute(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+        " AND application_name = 'flagship'"
+    ).fetchone()
+    assert row
+    return int(row[0])
+
+
+def test_stream__without_a_key_or_of_another_organization__is_refused(
+    streams: Streams, api: ApiCaller, issue_key: Any
+) -> None:
+    # F-01 P24
+    project = make_project(api, "Private")
+    build_id = submit(api, project, upload(api, project, large_docs(1))).json()["id"]
+    path = f"{streams.url}/v1/streams/builds/{build_id}/log"
+
+    anonymous = httpx.get(path, timeout=10)
+    foreign = httpx.get(path, headers={"Authorization": f"Bearer {issue_key().secret}"}, timeout=10)
+
+    assert (anonymous.status_code, anonymous.json()["error"]) == (401, "UNAUTHENTICATED")
+    assert (foreign.status_code, foreign.json()["error"]) == (404, "BUILD_NOT_FOUND")
