@@ -84,31 +84,22 @@ def test_up__second_start__finds_its_data_and_addresses_again(ups: Ups) -> None:
 
 
 # O-09
-def test_up__killed__leaves_nothing_that_blocks_the_next(ups: Ups) -> None:
+def test_up__killed__its_processes_go_and_the_next_start_ends_those_that_cannot(ups: Ups) -> None:
     first = ups.start()
     first.wait_ready()
     ups.manage("bootstrap", "--organization", "Kept", "--json")
-    tree = first.tree()
+    tree, deaf = first.tree(), first.processes()["rqworker"]
+    deaf.suspend()
     first.stop(signal.SIGKILL)
+    gone([process for process in tree if process != deaf], 60)
+    assert alive([deaf])
+
     second = ups.start()
     second.wait_ready()
+    assert "ended 1 process that an earlier run left behind" in second.running.output()
+    gone([deaf])
     assert second.query(ORGANIZATIONS) == 1
-    gone(tree)
     assert set(second.processes()) == PARTS | SERVERS
-
-
-# O-09
-def test_up__killed_with_a_worker_that_cannot_hear__the_next_start_ends_it(ups: Ups) -> None:
-    first = ups.start()
-    first.wait_ready()
-    worker = first.processes()["rqworker"]
-    worker.suspend()
-    first.stop(signal.SIGKILL)
-    assert alive([worker])
-    second = ups.start()
-    second.wait_ready()
-    assert "processes that an earlier run left behind" in second.running.output()
-    gone([worker])
 
 
 # O-09
@@ -187,7 +178,7 @@ def test_up__servers_given__uses_them_and_starts_none(
     kept = {path.name for path in up.home.iterdir()}
     assert not kept & {"postgres", "valkey", "secrets.json"}
     tree = up.tree()
-    assert up.stop() == 0
+    assert up.stop(signal.SIGHUP) == 0
     assert not alive(tree)
 
 
@@ -199,13 +190,3 @@ def test_up__port_taken__is_refused_before_anything_runs(ups: Ups) -> None:
         assert up.running.wait(60) == 1
     assert f"port {port} is taken" in up.running.output()
     assert "api       |" not in up.running.output()
-
-
-# O-09
-def test_up__nobody_reads_any_more__stops(ups: Ups) -> None:
-    up = ups.start()
-    up.wait_ready()
-    tree = up.tree()
-    up.running.kill(signal.SIGHUP)
-    assert up.running.wait(60) == 0
-    assert not alive(tree)

@@ -59,7 +59,8 @@ class System:
             stack.enter_context(self.home.lock())
             waker = stack.enter_context(listening(stop))
             if count := end_leftovers(self.home.path):
-                self.write("up", f"ended {count} processes that an earlier run left behind")
+                noun = "process" if count == 1 else "processes"
+                self.write("up", f"ended {count} {noun} that an earlier run left behind")
             if not self.given.get("FLAGSHIP_SECRET_KEY"):
                 self.home.secret("secret_key")
             api = stack.enter_context(held_port(self.port or API_PORT, or_another=not self.port))
