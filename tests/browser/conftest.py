@@ -31,9 +31,12 @@ FLAGS = (
 WIDE = {"width": 1440, "height": 900}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
-    """A browser for the run; without one on PATH the browser tests are skipped."""
+    """A browser for these tests, not longer: Playwright's event loop would be in others' way.
+
+    Without one on PATH the browser tests are skipped.
+    """
     found = next((path for name in EXECUTABLES if (path := shutil.which(name))), None)
     if found is None:
         pytest.skip("browser tests skipped: no Chromium on PATH")
@@ -91,12 +94,13 @@ def page(chromium: Browser, site: str) -> Iterator[Page]:
 
 @pytest.fixture
 def shoot(tmp_path: Path) -> Callable[..., None]:
-    """Save the page as it looks in both colour schemes."""
-    directory = Path(os.environ.get("FLAGSHIP_SCREENSHOTS") or tmp_path / "screenshots")
+    """Save the page as it looks: in both colour schemes where somebody asked for pictures."""
+    wanted = os.environ.get("FLAGSHIP_SCREENSHOTS")
+    directory = Path(wanted or tmp_path / "screenshots")
     directory.mkdir(parents=True, exist_ok=True)
 
-    def save(page: Page, name: str, schemes: tuple[str, ...] = ("light", "dark")) -> None:
-        for scheme in schemes:
+    def save(page: Page, name: str) -> None:
+        for scheme in ("light", "dark") if wanted else ("light",):
             page.evaluate("scheme => { document.documentElement.className = scheme }", scheme)
             page.wait_for_timeout(150)
             page.screenshot(path=directory / f"{name}-{scheme}.png", full_page=True)
