@@ -132,19 +132,15 @@ def test_reservation__extend_against_sweep__is_extended_or_expired(live_db: None
     chance = random.Random(SEED)
     outcomes: Counter[str] = Counter()
     with Racers(2) as racers:
-        for _ in range(60):
-            hold = make_hold(organization, 10, expires_in_s=0.01).reservation_id
-            wait_s = chance.uniform(0, 0.012)
-
-            def extend(hold: uuid.UUID = hold, wait_s: float = wait_s) -> Any:
-                time.sleep(wait_s)
-                return extend_reservation(reservation_id=hold, expires_in_s=60)
-
-            def sweep() -> int:
-                time.sleep(0.011)
-                return expire_reservations(limit=5)
-
-            extended, _ = racers.race([extend, sweep])
+        # A slow machine needs the longer lives for an extension to come in time.
+        for expires_in_s in (0.01, 0.02, 0.05, 0.2) * 12:
+            hold = make_hold(organization, 10, expires_in_s=expires_in_s).reservation_id
+            extended, _ = racers.race(
+                [
+                    partial(extend_after, chance.uniform(0, 1.2) * expires_in_s, hold),
+                    partial(sweep_after, expires_in_s),
+                ]
+            )
             expire_reservations(limit=5)
             state = Reservation.objects.values_list("state", flat=True).get(id=hold)
             refused = isinstance(extended, ReservationExpired)
@@ -157,3 +153,13 @@ def test_reservation__extend_against_sweep__is_extended_or_expired(live_db: None
 
     assert set(outcomes) == {"held", "expired"}, outcomes
     assert_ledger_adds_up()
+
+
+def extend_after(wait_s: float, hold: uuid.UUID) -> Any:
+    time.sleep(wait_s)
+    return extend_reservation(reservation_id=hold, expires_in_s=60)
+
+
+def sweep_after(wait_s: float) -> int:
+    time.sleep(wait_s)
+    return expire_reservations(limit=5)
