@@ -40,7 +40,9 @@ def test_sigterm__at_random_moments_in_fifty_rounds__loses_no_job(processes: Pro
     chance = random.Random(seed)
     number = 0
     for _ in range(ROUNDS // TOGETHER):
-        workers = [start(processes, "flagship:usage", "flagship:notifications") for _ in range(5)]
+        workers = [
+            start(processes, "flagship:usage", "flagship:notifications") for _ in range(TOGETHER)
+        ]
         for worker in workers:
             with transaction.atomic():
                 for _ in range(6):
@@ -88,9 +90,10 @@ def test_sigterm__with_jobs_longer_than_the_drain__hands_them_back_uncounted(
 
 def test_sigterm__with_a_job_that_ends_in_time__lets_it_end(processes: Processes) -> None:
     worker = start(processes)
-    enqueue(Touch(key="k", sleep_s=1.0))
+    enqueue(Touch(key="k", sleep_s=3.0))
     wait_until(lambda: Job.objects.filter(state="running").exists())
     worker.kill(signal.SIGINT)
+    time.sleep(1.5)  # a pop that is under way may still take one
     enqueue(Probe())
 
     assert worker.wait() == 0
