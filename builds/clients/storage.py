@@ -14,10 +14,10 @@ import fcntl
 import hashlib
 import os
 import re
-import shutil
 import stat
 import tempfile
 import time
+import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,7 @@ from django.conf import settings
 from builds.errors import ArchiveTooLarge, OutputTooLarge, OutputUnsafeEntry
 
 _CHUNK_BYTES: Final = 1024 * 1024
+_DEPTH: Final = 64
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -159,20 +160,34 @@ def sweep_workspaces(older_than_s: float) -> int:
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a file or directory, also one whose modes forbid it; links are not followed."""
+    """Remove a file or directory, whatever its modes and however deep; links are not followed.
+
+    Inner directories are moved to the top before they are emptied: no path grows with the depth
+    of the tree, which a build may have made deeper than paths can be written down.
+    """
     if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
         return
-    try:
-        shutil.rmtree(path)
-    except PermissionError:
-        path.chmod(0o700)
-        # Top down: a directory is unlocked before it is entered.
-        for parent, directories, _ in os.walk(path):
-            for name in directories:
-                if not (Path(parent) / name).is_symlink():
-                    (Path(parent) / name).chmod(0o700)
-        shutil.rmtree(path)
+    path.chmod(0o700)
+    while directories := _unlink_files(path):
+        for directory in directories:
+            for inner in _unlink_files(directory):
+                inner.rename(path / uuid.uuid4().hex)
+            directory.rmdir()
+    path.rmdir()
+
+
+def _unlink_files(directory: Path) -> list[Path]:
+    """Unlink all but the directories in a directory; return those, unlocked."""
+    directories = []
+    with os.scandir(directory) as entries:
+        for entry in list(entries):
+            if entry.is_dir(follow_symlinks=False):
+                os.chmod(entry.path, 0o700)
+                directories.append(Path(entry.path))
+            else:
+                os.unlink(entry.path)
+    return directories
 
 
 class _Copy:
@@ -185,6 +200,8 @@ class _Copy:
         self.lines: list[tuple[str, str]] = []
 
     def tree(self, source: Path, target: Path, prefix: str = "") -> None:
+        if prefix.count("/") > _DEPTH:
+            raise _unsafe(prefix, "lies too deep")
         for entry in sorted(os.scandir(source), key=lambda entry: entry.name):
             name = f"{prefix}{entry.name}"
             mode = entry.stat(follow_symlinks=False).st_mode

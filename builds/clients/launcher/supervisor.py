@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import selectors
 import signal
@@ -15,8 +16,10 @@ from builds.clients.launcher import confine, kernel
 from builds.clients.launcher.plan import Plan
 from builds.clients.launcher.processes import Tree, descendants, memory_bytes
 
-_TICK_S: Final = 0.2
+_TICK_S: Final = 0.5
 _MEASURE_OUTPUT_S: Final = 1.0
+_BLOCK_BYTES: Final = 4096
+_DEPTH: Final = 64
 # Above every range that distributions hand out (systemd, "Users, Groups, UIDs and GIDs"); with
 # the launcher's own process id added, no two running builds share a user.
 _FIRST_UID: Final = 1_879_048_192
@@ -82,7 +85,8 @@ class _Supervisor:
         selector.register(self._wake_up, selectors.EVENT_READ)
         until = self._started + self._plan.timeout_s
         while True:
-            ready = {key.fd for key, _ in selector.select(_TICK_S)}
+            pause_s = min(_TICK_S, max(0.0, until - time.monotonic()))
+            ready = {key.fd for key, _ in selector.select(pause_s)}
             if 0 in ready:
                 # One word from the worker, or its end.
                 return os.read(0, 64).decode().strip() or "orphaned"
@@ -160,14 +164,27 @@ def _wake_up_on_signals() -> int:
     return reader
 
 
-def _size_bytes(directories: list[str]) -> int:
+def _size_bytes(directories: list[str]) -> float:
+    """Return what lies in directories; infinite where it is hidden from being counted.
+
+    Every entry counts a block at least, so that empty files count as well. Sparse files count in
+    full: publishing would fill them.
+    """
     total = 0
-    pending = list(directories)
+    pending = [(path, 0) for path in directories]
     while pending:
-        with contextlib.suppress(OSError), os.scandir(pending.pop()) as entries:
-            for entry in entries:
-                with contextlib.suppress(OSError):
-                    if entry.is_dir(follow_symlinks=False):
-                        pending.append(entry.path)
-                    total += entry.stat(follow_symlinks=False).st_size
+        directory, depth = pending.pop()
+        try:
+            with os.scandir(directory) as entries:
+                for entry in entries:
+                    with contextlib.suppress(FileNotFoundError):
+                        if entry.is_dir(follow_symlinks=False):
+                            pending.append((entry.path, depth + 1))
+                        total += max(_BLOCK_BYTES, entry.stat(follow_symlinks=False).st_size)
+        except FileNotFoundError:
+            continue
+        except OSError:
+            return math.inf
+        if depth > _DEPTH:
+            return math.inf
     return total

@@ -288,6 +288,25 @@ def test_sandbox__many_files__are_limited(sandbox: Sandbox) -> None:
     assert result.duration_s < 5
 
 
+HIDDEN_OUTPUT = {
+    "empty-files": "for n in range(8000): open(f'output/{n}', 'w')",
+    "sparse-files": "for n in range(3): open(f'output/{n}', 'w').truncate(8 * 1024**2)",
+    "deep": "os.chdir('output')\nfor n in range(500): os.mkdir('d' * 100); os.chdir('d' * 100)",
+    "locked": "os.mkdir('output/d'); os.chmod('output/d', 0)",
+}
+
+
+# B-05
+@pytest.mark.parametrize("name", sorted(HIDDEN_OUTPUT))
+def test_sandbox__output_that_hides__is_limited(name: str, sandbox: Sandbox) -> None:
+    if name == "locked" and os.geteuid() == 0:
+        pytest.skip("root sees into locked directories")
+
+    result = sandbox.python(f"import os, time\n{HIDDEN_OUTPUT[name]}\ntime.sleep(10)")
+
+    assert result.outcome == "output_limit", (result, sandbox.lines)
+
+
 # B-05
 def test_sandbox__endless_log__is_cut_and_ends_the_build(sandbox: Sandbox) -> None:
     result = sandbox.python("while True: print('y' * 1000)")

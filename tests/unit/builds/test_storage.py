@@ -239,6 +239,25 @@ def test_workspace__private_and_removed_whatever_is_in_it() -> None:
 
 
 # B-05
+def test_workspace__deeper_than_paths_can_be__is_removed(home: Path) -> None:
+    """A build gets there with mkdir and chdir."""
+    with storage.workspace() as directory:
+        handle = os.open(directory, os.O_RDONLY)
+        for _ in range(3000):
+            os.mkdir("deep", dir_fd=handle)
+            inner = os.open("deep", os.O_RDONLY, dir_fd=handle)
+            os.close(handle)
+            handle = inner
+        os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=handle))
+        os.close(handle)
+
+        with pytest.raises(OutputUnsafeEntry, match="lies too deep"):
+            storage.store_artifact(directory)
+
+    assert left_in_work(home) == []
+
+
+# B-05
 def test_workspace__error_inside__is_removed_too() -> None:
     with pytest.raises(KeyboardInterrupt), storage.workspace() as directory:
         raise KeyboardInterrupt
