@@ -108,7 +108,7 @@ class System:
     def sql(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """Read from the database as its owner."""
         with psycopg.connect(self.owner_url, connect_timeout=2) as connection:
-            return connection.execute(query, parameters or None).fetchall()  # type: ignore[arg-type]
+            return connection.execute(query, parameters or None).fetchall()
 
     def states(self) -> dict[str, int]:
         """Count the builds by state."""
