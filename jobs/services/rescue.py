@@ -20,6 +20,7 @@ _EXPIRED: Final = """
 SELECT id, lease_token, lease_owner FROM jobs_job
 WHERE state = 'running' AND lease_until < clock_timestamp()
 ORDER BY lease_until LIMIT %(limit)s
+FOR NO KEY UPDATE SKIP LOCKED
 """
 _RING_AGAIN: Final = """
 UPDATE jobs_job SET state = 'pending', published_at = NULL
@@ -40,8 +41,8 @@ ORDER BY published_at LIMIT %(limit)s
 def rescue_expired(*, limit: int = 500) -> int:
     """Take running jobs back whose lease is over; return how many (W-13).
 
-    One short transaction each, so that one job's `on_dead` or lock holds up no other. A lease
-    that is renewed meanwhile is left alone.
+    One short transaction each, so that one job's `on_dead` or lock holds up no other. A row that
+    is locked just now is left for the next pass, and so is a lease that was renewed meanwhile.
     """
     with connection.cursor() as cursor:
         cursor.execute(_EXPIRED, {"limit": limit})

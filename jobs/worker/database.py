@@ -68,11 +68,15 @@ def is_lost(error: BaseException) -> bool:
     """Tell whether the connection, not the statement, is what failed."""
     if not isinstance(error, OperationalError | InterfaceError):
         return False
-    cause = error.__cause__
-    if isinstance(cause, PoolTimeout):
+    if is_starved(error):
         return False
-    sqlstate = getattr(cause, "sqlstate", None)
+    sqlstate = getattr(error.__cause__, "sqlstate", None)
     return sqlstate is None or sqlstate.startswith("08") or sqlstate in _SHUTDOWNS
+
+
+def is_starved(error: BaseException) -> bool:
+    """Tell whether the pool had no connection to give."""
+    return isinstance(error.__cause__, PoolTimeout)
 
 
 def persist(call: Callable[[], T]) -> T:
@@ -88,10 +92,8 @@ def persist(call: Callable[[], T]) -> T:
             return call()
         except (OperationalError, InterfaceError) as error:
             sqlstate = getattr(error.__cause__, "sqlstate", None)
-            passing = is_lost(error) or sqlstate in _CONFLICTS
-            if not (passing or isinstance(error.__cause__, PoolTimeout)):
-                raise
-            if time.monotonic() > until:
+            passing = is_lost(error) or is_starved(error) or sqlstate in _CONFLICTS
+            if not passing or time.monotonic() > until:
                 raise
             discard()
         time.sleep(wait_s)

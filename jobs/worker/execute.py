@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import uuid
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from django.db import DataError, connection
 
@@ -25,12 +25,15 @@ from jobs.services.complete import complete, has_completed
 from jobs.services.endings import Ending
 from jobs.services.release import release
 from jobs.trace import Trace, bind_trace
-from jobs.worker.database import discard, is_lost, persist
+from jobs.worker.database import discard, is_lost, is_starved, persist
 from jobs.worker.monitor import Monitor
 from jobs.worker.run import Run
 from jobs.worker.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
+
+STARVED_S: Final = 1.0
+"""When a job that got no connection of its worker's pool comes back; it is not its fault."""
 
 
 class Executor:
@@ -160,4 +163,6 @@ def _ending(error: BaseException) -> Ending:
             return endings.failed(error, permanent=True)
     if is_lost(error):
         return endings.lost(f"the database went away: {error}")
+    if is_starved(error):
+        return endings.snoozed(STARVED_S, "no database connection was free")
     return endings.failed(error)

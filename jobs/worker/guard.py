@@ -34,6 +34,11 @@ class Guard:
         """What the run was interrupted for, if the handler has felt it."""
         return self._reason if self._raised else None
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing can be interrupted any more."""
+        return self._over
+
     def interrupt(self, reason: Interrupted) -> bool:
         """Ask the run to end for this reason; return False if it is too late or not the first."""
         with self._lock:

@@ -6,9 +6,13 @@ import heapq
 import threading
 import time
 from itertools import count
+from typing import Final
 
 from jobs.errors import JobTimedOut
 from jobs.worker.guard import Guard
+
+CROWD: Final = 1_000
+"""So many deadlines are kept before those of ended runs are thrown away."""
 
 
 class Watchdog(threading.Thread):
@@ -22,12 +26,15 @@ class Watchdog(threading.Thread):
         self._changed = threading.Condition()
         self._deadlines: list[tuple[float, int, Guard, float]] = []
         self._numbers = count()
+        self._crowd = CROWD
         self._ended = False
 
     def watch(self, guard: Guard, timeout_s: float) -> None:
         """Interrupt this guard's run `timeout_s` seconds from now."""
         deadline = time.monotonic() + timeout_s
         with self._changed:
+            if len(self._deadlines) >= self._crowd:
+                self._forget()
             heapq.heappush(self._deadlines, (deadline, next(self._numbers), guard, timeout_s))
             if self._deadlines[0][2] is guard:
                 self._changed.notify()
@@ -37,6 +44,12 @@ class Watchdog(threading.Thread):
         with self._changed:
             self._ended = True
             self._changed.notify()
+
+    def _forget(self) -> None:
+        """Drop the deadlines of runs that ended long before them; the lock is held."""
+        self._deadlines = [each for each in self._deadlines if not each[2].is_over]
+        heapq.heapify(self._deadlines)
+        self._crowd = max(CROWD, 2 * len(self._deadlines))
 
     def run(self) -> None:
         """Sleep until the next deadline, again and again."""

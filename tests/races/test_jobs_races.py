@@ -111,10 +111,7 @@ def test_claim__by_eight_at_once__is_one_attempt() -> None:
     for number in range(20):
         job = enqueue(Touch(key=str(number)))
         results = race(
-            *[
-                lambda job=job: claim(job_id=job.id, worker="w", lease_s=15)  # type: ignore[misc]
-                for _ in range(8)
-            ]
+            *[lambda job=job: claim(job_id=job.id, worker="w", lease_s=15) for _ in range(8)]
         )
         assert sum(result is not None for result in results) == 1
         assert not any(isinstance(result, Exception) for result in results)
@@ -164,10 +161,7 @@ def test_death__declared_by_two_at_once__leaves_one_letter_and_one_on_dead() -> 
 def test_enqueue__with_one_dedupe_key_by_eight_at_once__is_one_job() -> None:
     for number in range(20):
         results = race(
-            *[
-                lambda n=number: enqueue(Probe(), dedupe_key=f"key-{n}").id  # type: ignore[misc]
-                for _ in range(8)
-            ]
+            *[lambda n=number: enqueue(Probe(), dedupe_key=f"key-{n}").id for _ in range(8)]
         )
         assert len(set(results)) == 1
     assert Job.objects.count() == 20
@@ -219,7 +213,7 @@ def test_cancel__racing_with_a_claim__has_one_outcome() -> None:
 def test_cancel__by_four_at_once__is_one_cancel() -> None:
     for number in range(20):
         job = enqueue(Touch(key=str(number)))
-        results = race(*[lambda job=job: cancel_job(job_id=job.id) for _ in range(4)])  # type: ignore[misc]
+        results = race(*[lambda job=job: cancel_job(job_id=job.id) for _ in range(4)])
         assert sum(isinstance(result, Job) for result in results) == 1
         assert sum(isinstance(result, JobAlreadyFinished) for result in results) == 3
         assert all(isinstance(result, Job | Refusal) for result in results)

@@ -65,7 +65,7 @@ def rows(live_db: None) -> None:
 def refusal_of(session: psycopg.Connection[Any], statement: str) -> str | None:
     """Name of the constraint that refused a statement."""
     try:
-        session.execute(statement)  # type: ignore[call-overload]
+        session.execute(statement)
     except psycopg.errors.IntegrityError as error:
         return error.diag.constraint_name
     return None

@@ -28,12 +28,15 @@ def lapsed() -> tuple[Job, Lease]:
     return job, Lease(job.id, claimed.token)
 
 
+@pytest.mark.parametrize("state", ["pending", "running"])
 def test_late_writer__after_a_rescue__is_refused_with_all_its_effects(
-    lapsed: tuple[Job, Lease],
+    lapsed: tuple[Job, Lease], state: str
 ) -> None:
-    # W-04, P09
+    # W-04, P09: also while the next run is under way, whose row looks just like its own.
     job, stale = lapsed
     assert rescue_expired() == 1
+    if state == "running":
+        assert claim(job_id=job.id, worker="next", lease_s=15) is not None
 
     with pytest.raises(LeaseLost), transaction.atomic():
         Effect.objects.create(key="stale", attempt=1)
@@ -47,9 +50,10 @@ def test_late_writer__after_a_rescue__is_refused_with_all_its_effects(
             write()
 
     job.refresh_from_db()
-    assert (job.state, job.crashes, job.failures, job.progress) == ("pending", 1, 0, None)
+    assert (job.state, job.crashes, job.failures, job.progress) == (state, 1, 0, None)
     assert not Effect.objects.exists()
-    assert [run.outcome for run in job.attempt_set.all()] == ["lost"]
+    assert job.attempt_set.get(number=1).outcome == "lost"
+    assert not job.attempt_set.exclude(outcome__in=["lost", "running"]).exists()
 
 
 def test_late_writer__whose_lease_nobody_took__may_still_complete(

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
+from psycopg_pool import PoolTimeout
 
+from jobs import registry
 from jobs.errors import InvalidPayload, JobAlreadyFinished
 from jobs.models import FailedJob, Job
 from jobs.payloads import Probe
@@ -24,6 +30,17 @@ def in_thread(executor: Executor, job: Job) -> threading.Thread:
     thread = threading.Thread(target=executor.run, args=[job.id])
     thread.start()
     return thread
+
+
+@contextmanager
+def handled_by(kind: str, function: Callable[..., Any]) -> Iterator[None]:
+    """Let another function handle a kind inside the block."""
+    original = registry._names[kind]
+    registry._names[kind] = replace(original, function=function)
+    try:
+        yield
+    finally:
+        registry._names[kind] = original
 
 
 def is_running(job: Job) -> bool:
@@ -135,39 +152,39 @@ def test_stuck_thread__past_its_timeout__loses_its_lease(executor: Executor) -> 
         time.sleep(5)
         blocked.set()
 
-    from jobs import registry
-
-    handler = registry._names["drills.touch"]
-    registry._names["drills.touch"] = registry.Handler(
-        **{name: getattr(handler, name) for name in handler.__slots__} | {"function": block}
-    )
-    try:
+    with handled_by("drills.touch", block):
         thread = in_thread(executor, job)
         wait_until(lambda: is_running(job))
         wait_until(
             lambda: Job.objects.extra(where=["lease_until < clock_timestamp()"]).exists(), 10
         )
         assert not blocked.is_set()
-    finally:
-        registry._names["drills.touch"] = handler
         thread.join(10)
 
 
 def test_result__that_is_not_json__fails_the_job(executor: Executor) -> None:
-    from jobs import registry
-
     job = enqueue(Probe())
-    handler = registry._names["jobs.probe"]
-    registry._names["jobs.probe"] = registry.Handler(
-        **{name: getattr(handler, name) for name in handler.__slots__}
-        | {"function": lambda payload, context: {"when": object()}}
-    )
-    try:
+
+    with handled_by("jobs.probe", lambda payload, context: {"when": object()}):
         executor.run(job.id)
-    finally:
-        registry._names["jobs.probe"] = handler
 
     assert FailedJob.objects.get().error_class == "TypeError"
+
+
+def test_run__that_got_no_connection_of_the_pool__comes_back_at_no_cost(
+    executor: Executor,
+) -> None:
+    def starve(*_: object) -> None:
+        raise OperationalError("no connection") from PoolTimeout("15 s")
+
+    job = enqueue(Probe())
+
+    with handled_by("jobs.probe", starve):
+        executor.run(job.id)
+
+    job.refresh_from_db()
+    assert (job.state, job.failures, job.crashes) == ("retry_wait", 0, 0)
+    assert job.attempt_set.get().outcome == "snoozed"
 
 
 @pytest.mark.django_db

@@ -53,7 +53,7 @@ def test_failures__by_the_policy_of_each_queue__wait_exactly_and_end_in_a_dead_l
         assert release(lease=lease_of(claimed), ending=failed(RuntimeError("no"))) == "retry_wait"
         job.refresh_from_db()
         attempt = job.attempt_set.get(number=number)
-        assert job.next_attempt_at is not None
+        assert job.next_attempt_at is not None and attempt.ended_at is not None
         assert job.next_attempt_at - attempt.ended_at == timedelta(seconds=wait_s)
         assert attempt.retry_at == job.next_attempt_at
         assert not FailedJob.objects.exists()
@@ -115,6 +115,7 @@ def test_snooze_and_hand_back__of_a_run__cost_nothing() -> None:
     assert release(lease=lease_of(take(job)), ending=snoozed(90.0, "busy")) == "retry_wait"
     job.refresh_from_db()
     run = job.attempt_set.get(number=1)
+    assert job.next_attempt_at is not None and run.ended_at is not None
     assert job.next_attempt_at - run.ended_at == timedelta(seconds=90)
     assert release(lease=lease_of(take(job)), ending=handed_back()) == "pending"
 
