@@ -40,14 +40,14 @@ ALTER TABLE builds_source DROP CONSTRAINT source_project_of_organization;
 
 BUILD_GUARD = """
 CREATE FUNCTION builds_refuse(rule text, detail text) RETURNS void
-LANGUAGE plpgsql AS $body$
+LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $body$
 BEGIN
     RAISE EXCEPTION '%: %', rule, detail USING ERRCODE = '23514', CONSTRAINT = rule;
 END
 $body$;
 
 CREATE FUNCTION builds_guard_build() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, public AS $body$
+LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $body$
 DECLARE
     unchanged builds_build;
 BEGIN
@@ -123,7 +123,7 @@ DROP FUNCTION builds_refuse(text, text);
 
 TRANSITIONS = """
 CREATE FUNCTION builds_write_transition() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $body$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $body$
 BEGIN
     IF TG_OP = 'UPDATE' AND NEW.state IS NOT DISTINCT FROM OLD.state THEN
         RETURN NULL;
@@ -140,7 +140,7 @@ CREATE TRIGGER build_transition_written AFTER INSERT OR UPDATE ON builds_build
 ALTER TABLE builds_build ENABLE ALWAYS TRIGGER build_transition_written;
 
 CREATE FUNCTION builds_guard_history() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, public AS $body$
+LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $body$
 BEGIN
     -- Depth 1 is a statement of a client; depth 2 is the trigger above.
     IF TG_OP = 'INSERT' AND pg_trigger_depth() > 1 THEN
@@ -172,7 +172,7 @@ DROP FUNCTION builds_write_transition();
 
 PROJECT_GUARD = """
 CREATE FUNCTION builds_guard_project() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, public AS $body$
+LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $body$
 BEGIN
     IF TG_OP = 'UPDATE' AND
        (NEW.id, NEW.organization_id, NEW.slug, NEW.site_name, NEW.created_at)

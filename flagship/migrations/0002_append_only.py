@@ -4,7 +4,7 @@ from django.db import migrations
 
 FORWARD = """
 CREATE FUNCTION flagship_refuse_change() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, public AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     RAISE EXCEPTION '% is append-only', TG_TABLE_NAME
         USING ERRCODE = '23514', CONSTRAINT = TG_TABLE_NAME || '_append_only',
