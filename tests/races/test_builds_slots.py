@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any
 
 import pytest
@@ -76,11 +77,12 @@ def test_limit__lowered_while_builds_are_created__never_leaves_more_than_it_says
         while time.monotonic() < until or rounds < FEWEST_ROUNDS:
             project = make_project(organization_id, max_active=3)
 
-            results = racers.race([*submits(project, 3), lambda project=project: lower(project)])
+            results = racers.race([*submits(project, 3), partial(lower, project)])
 
             project.refresh_from_db()
             active = active_builds(project)
-            assert all(build.slot < build.max_active == project.max_active for build in active)
+            assert {build.max_active for build in active} <= {project.max_active}
+            assert all((build.slot or 0) < project.max_active for build in active)
             is_lowered = isinstance(results[3], Project)
             assert is_lowered or isinstance(results[3], MaxActiveInUse), results[3]
             assert len(active) == (1 if is_lowered else 3)
@@ -108,7 +110,7 @@ def test_cancel__racing_with_a_create__leaves_one_active_build_at_most(live_db: 
             first = submits(project, 1)[0]()
 
             results = racers.race(
-                [*submits(project, 2), lambda first=first: cancel(first)],
+                [*submits(project, 2), partial(cancel, first)],
             )
 
             made = [result for result in results[:2] if isinstance(result, Build)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import signal
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,7 +59,7 @@ def wait_for_end(api: ApiCaller, build_id: str, worker: Running) -> dict[str, An
         answers.append(api.get(f"/v1/builds/{build_id}").json())
         return answers[-1]["state"] in FINAL
 
-    wait_until(has_ended, 60, lambda: f"{answers[-1]}\n{worker.output()[-3000:]}")
+    wait_until(has_ended, 120, lambda: f"{answers[-1]}\n{worker.output()[-3000:]}")
     return answers[-1]
 
 
@@ -71,7 +72,7 @@ def log_of(api: ApiCaller, build_id: str) -> list[dict[str, Any]]:
 
 def fetch(api: ApiCaller, url: str) -> bytes:
     """Fetch a published page."""
-    response = api.client.get(url.removeprefix(settings.PUBLIC_URL))
+    response: Any = api.client.get(url.removeprefix(settings.PUBLIC_URL))
     assert response.status_code == 200, url
     return b"".join(response.streaming_content)
 
@@ -266,7 +267,7 @@ def test_build__worker_killed_while_building__another_one_finishes_and_charges_o
     first = processes.start("rqworker", env=fast)
     processes.start("rqscheduler", env=fast)
     project = make_project(api, "Survivor", defaultBuilder="mkdocs")
-    source = upload(api, project, large_docs(120))
+    source = upload(api, project, large_docs(60))
     build_id = submit(api, project, source).json()["id"]
     wait_until(
         lambda: any("build_mkdocs" in " ".join(p.cmdline()) for p in safe_children(first)),
@@ -293,6 +294,33 @@ def test_build__worker_killed_while_building__another_one_finishes_and_charges_o
     wait_until(lambda: not [p for p in orphans if p.is_running()], 10, lambda: str(orphans))
     account = Account.objects.get(organization_id=api.organization.id)
     assert (account.balance, account.reserved) == (1000 - build["chargedCredits"], 0)
+    assert build_audit(build_id) == ["build.created", "build.started", "build.deployed"]
+    assert_ledger_adds_up()
+
+
+def test_build__worker_told_to_stop_while_building__hands_it_back_and_another_finishes(
+    live_db: None, processes: Processes, api: ApiCaller
+) -> None:
+    # B-05 W-14 P01
+    fast = {"WORKER_DRAIN_LIMIT_S": "0.2", "SWEEP_INTERVAL_S": "0.2"}
+    first = processes.start("rqworker", env=fast)
+    processes.start("rqscheduler", env=fast)
+    project = make_project(api, "Handed back", defaultBuilder="mkdocs")
+    build_id = submit(api, project, upload(api, project, large_docs(60))).json()["id"]
+    wait_until(
+        lambda: any("build_mkdocs" in " ".join(p.cmdline()) for p in safe_children(first)),
+        30,
+        first.output,
+    )
+
+    first.kill(signal.SIGTERM)
+    assert first.wait(30) == 0, first.output()[-3000:]
+    second = processes.start("rqworker", env=fast)
+    build = wait_for_end(api, build_id, second)
+
+    assert build["state"] == "deployed", build
+    job = Job.objects.get(id=parse_public_id("job", build["jobId"]))
+    assert (job.state, job.failures, job.crashes) == ("succeeded", 0, 0)
     assert build_audit(build_id) == ["build.created", "build.started", "build.deployed"]
     assert_ledger_adds_up()
 

@@ -95,7 +95,7 @@ class Reader:
         self.blocks: list[str] = []
 
     async def read(self, on_block: Any = None) -> Any:
-        response = await AsyncClient().get(self.path, headers=self.headers)
+        response: Any = await AsyncClient().get(self.path, headers=self.headers)
         assert response.status_code == 200
         assert response.headers["Content-Type"] == "text/event-stream"
         async for chunk in response.streaming_content:

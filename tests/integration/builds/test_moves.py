@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -186,14 +187,15 @@ def test_effects__lease_lost_to_another_run__write_nothing() -> None:
     log = LogWriter(build_id=build.id, context=stale)
     log.line("stdout", "too late")
 
-    for effect in (
+    effects: tuple[Callable[[], object], ...] = (
         lambda: start_build(build_id=build.id, context=stale),
         lambda: mark_deployed(
             build_id=build.id, artifact=artifact(), duration_s=1.0, context=stale
         ),
         lambda: fail_build(build_id=build.id, code="X", message="x", context=stale),
         log.flush,
-    ):
+    )
+    for effect in effects:
         with pytest.raises(LeaseLost):
             effect()
 
@@ -295,13 +297,14 @@ def test_moves__of_a_build_that_ended__are_refused_and_nothing_changes(final: st
         cancel_build(organization_id=build.organization_id, build_id=build.id, actor="x")
     before = snapshot()
 
-    for effect in (
+    effects: tuple[Callable[[], object], ...] = (
         lambda: fail_build(build_id=build.id, code="X", message="x"),
         lambda: cancel_build(organization_id=build.organization_id, build_id=build.id, actor="x"),
         lambda: mark_deployed(
             build_id=build.id, artifact=artifact(), duration_s=1.0, context=context
         ),
-    ):
+    )
+    for effect in effects:
         with pytest.raises(InvalidStateTransition) as refused:
             effect()
         assert refused.value.data["validNextStates"] == []

@@ -53,7 +53,7 @@ def project(tmp_path: Path) -> Project:
 
 
 def get(path: str, **options: Any) -> Any:
-    response = Client().get(path, **options)
+    response: Any = Client().get(path, **options)
     if response.streaming:
         response.body = b"".join(response.streaming_content)
     return response

@@ -55,7 +55,7 @@ def second_build(connection: Connection, first: Build, **columns: Any) -> None:
         )
 
 
-def assert_refused(rule: str, error: type[Exception], before: list[Any], raised: Any) -> None:
+def assert_refused(rule: str, error: type[psycopg.Error], before: list[Any], raised: Any) -> None:
     assert isinstance(raised.value, error)
     assert raised.value.diag.constraint_name == rule
     assert snapshot() == before
@@ -76,7 +76,7 @@ def assert_refused(rule: str, error: type[Exception], before: list[Any], raised:
     ],
 )
 def test_second_active_build__however_its_slot_is_written__is_refused(
-    columns: dict[str, Any], error: type[Exception], rule: str, attacker: Connection
+    columns: dict[str, Any], error: type[psycopg.Error], rule: str, attacker: Connection
 ) -> None:
     # B-03 P05
     first = make_build_in("queued", make_account(credits=100))

@@ -1,0 +1,47 @@
+"""The rules in the database can be taken off and put on again."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import Any
+
+import psycopg
+
+from tests.conftest import ROOT
+from tests.servers import SERVERS
+
+RULES = """
+SELECT tgname FROM pg_trigger WHERE NOT tgisinternal AND tgrelid::regclass::text LIKE 'builds_%'
+UNION ALL
+SELECT conname FROM pg_constraint WHERE contype = 'f' AND conname IN (
+    'source_project_of_organization', 'build_project_of_organization',
+    'build_source_of_project', 'build_max_active_of_project', 'project_live_build_of_project')
+"""
+
+
+def migrate(name: str) -> None:
+    subprocess.run(
+        [sys.executable, "manage.py", "migrate", "builds", name, "--verbosity=0"],
+        cwd=ROOT,
+        env={**os.environ, "DATABASE_URL": SERVERS.owner_url()},
+        check=True,
+        timeout=120,
+    )
+
+
+def rules(connection: psycopg.Connection[Any]) -> set[str]:
+    return {row[0] for row in connection.execute(RULES)}
+
+
+def test_rules__migrated_back_and_forth__are_the_same(owner_db: psycopg.Connection[Any]) -> None:
+    # B-02 B-03
+    before = rules(owner_db)
+    assert len(before) == 11
+
+    migrate("0001")
+    assert rules(owner_db) == set()
+    migrate("0002")
+
+    assert rules(owner_db) == before
