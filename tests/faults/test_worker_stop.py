@@ -17,12 +17,12 @@ from jobs.services.enqueue import enqueue
 from tests.asserts import wait_until
 from tests.drills.models import Effect
 from tests.drills.payloads import Touch, TouchElsewhere
+from tests.faults.nursery import Nursery
 from tests.processes import Processes, Running
 
 pytestmark = pytest.mark.usefixtures("live_db")
 
 ROUNDS = 50
-TOGETHER = 5
 
 
 def start(processes: Processes, *arguments: str, **env: str) -> Running:
@@ -32,31 +32,25 @@ def start(processes: Processes, *arguments: str, **env: str) -> Running:
     return worker
 
 
-@pytest.mark.timeout(900)
 def test_sigterm__at_random_moments_in_fifty_rounds__loses_no_job(processes: Processes) -> None:
     # W-14: stock RQ loses jobs here (rq/rq#2079, #2236).
     seed = int(os.environ.get("SEED", str(time.time_ns() % 1_000_000)))
     print(f"SEED={seed}")
     chance = random.Random(seed)
     number = 0
-    for _ in range(ROUNDS // TOGETHER):
-        workers = [
-            start(processes, "flagship:usage", "flagship:notifications") for _ in range(TOGETHER)
-        ]
-        for worker in workers:
-            with transaction.atomic():
-                for _ in range(6):
-                    kind: type[Payload] = chance.choice([Touch, TouchElsewhere])
-                    sleep_s = chance.choice([0.0, 0.0, 0.05])
-                    enqueue(kind.model_validate({"key": f"k{number}", "sleep_s": sleep_s}))
-                    number += 1
+    with Nursery(processes) as nursery:
+        for _ in range(ROUNDS):
+            worker = nursery.start("rqworker", "flagship:usage", "flagship:notifications")
+            worker.wait_for("Listening on")
+            number += _enqueue_some(chance, number)
             time.sleep(chance.uniform(0, 0.06))
-            worker.kill(signal.SIGTERM)
-        assert [worker.wait() for worker in workers] == [0] * TOGETHER
-    # Nobody sweeps here: what a stop left behind is still there to be taken.
-    assert not Job.objects.filter(state="running").exists()
-    last = processes.start("rqworker", "--burst", env={"JOB_LOST_AFTER_S": "0.1"})
-    assert last.wait(120) == 0
+            os.kill(worker.pid, signal.SIGTERM)
+            assert worker.wait() == 0, worker.output()
+        # Nobody sweeps here: what a stop left behind is still there to be taken.
+        assert not Job.objects.filter(state="running").exists()
+        time.sleep(0.2)
+        last = processes.start("rqworker", "--burst", env={"JOB_LOST_AFTER_S": "0.1"})
+        assert last.wait(120) == 0
 
     states = Counter(Job.objects.values_list("state", flat=True))
     assert states == {"succeeded": number}, last.output()[-3000:]
@@ -64,6 +58,16 @@ def test_sigterm__at_random_moments_in_fifty_rounds__loses_no_job(processes: Pro
     assert effects == Counter({f"k{n}": 1 for n in range(number)})
     assert not FailedJob.objects.exists()
     assert set(JobAttempt.objects.values_list("outcome", flat=True)) == {"succeeded"}
+
+
+def _enqueue_some(chance: random.Random, first: int) -> int:
+    """Six jobs on two queues, in one transaction; return how many."""
+    with transaction.atomic():
+        for number in range(first, first + 6):
+            kind: type[Payload] = chance.choice([Touch, TouchElsewhere])
+            sleep_s = chance.choice([0.0, 0.0, 0.05])
+            enqueue(kind.model_validate({"key": f"k{number}", "sleep_s": sleep_s}))
+    return 6
 
 
 def test_sigterm__with_jobs_longer_than_the_drain__hands_them_back_uncounted(
