@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from functools import cache
 
+from django.conf import settings
 from django.http import HttpResponse
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.utils import extend_schema
@@ -65,8 +66,12 @@ class DocumentationView(SpectacularSwaggerView):
     schema = None
 
 
-@cache
 def schema_json() -> bytes:
     """Return the document; it changes only with the code, so it is generated once a process."""
-    schema = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
+    return _generate(settings.ROOT_URLCONF)
+
+
+@cache
+def _generate(urlconf: str) -> bytes:
+    schema = SchemaGenerator(urlconf=urlconf).get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
     return json.dumps(schema, default=str).encode()

@@ -48,8 +48,6 @@ def loads(raw: bytes) -> Any:
             parse_constant=_refuse_constant,
             parse_float=_finite,
         )
-    except MalformedJson:
-        raise
     except json.JSONDecodeError as error:
         told = f"{error.msg} at line {error.lineno}, column {error.colno}."
         raise MalformedJson(f"The body is not valid JSON: {told}") from error

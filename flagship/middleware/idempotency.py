@@ -89,14 +89,9 @@ def claim_of(request: HttpRequest, body_sha256: bytes) -> Claim | None:
     route, client = route_of(request), client_of(request)
     if route is None or client is None or not _is_allowed(request, route):
         return None
-    header = request.headers.get("Idempotency-Key")
-    if header is None and route.is_key_in_body:
-        header = _key_in_body(request)
-    elif header is None and is_key_required(path=request.path_info):
-        raise IdempotencyKeyRequired
-    if header is None:
+    key = _key_of(request, route)
+    if key is None:
         return None
-    key = parse_key(header=header)
     setattr(request, "idempotency_key", key)  # noqa: B010 (read by selectors.caller)
     return make_claim(
         organization_id=client.organization_id,
@@ -108,6 +103,16 @@ def claim_of(request: HttpRequest, body_sha256: bytes) -> Claim | None:
         body_sha256=body_sha256,
         request_id=current_trace().request_id,
     )
+
+
+def _key_of(request: HttpRequest, route: Route) -> str | None:
+    """Return the key in the header, or where the view takes it from there in the body."""
+    header = request.headers.get("Idempotency-Key")
+    if header is None and route.is_key_in_body:
+        header = _key_in_body(request)
+    elif header is None and is_key_required(path=request.path_info):
+        raise IdempotencyKeyRequired
+    return None if header is None else parse_key(header=header)
 
 
 def _key_in_body(request: HttpRequest) -> str | None:
