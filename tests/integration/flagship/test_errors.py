@@ -218,3 +218,17 @@ def test_catalogue__at_its_address__lists_every_code_once(client: Client) -> Non
     assert {"UNAUTHENTICATED", "IDEMPOTENCY_KEY_REUSED", "INTERNAL_ERROR"} <= set(codes)
     assert all(item["title"] and item["nextStep"] and item["status"] >= 400 for item in items)
     assert len(all_refusals()) == len(items)
+
+
+def test_documentation__opened_without_the_network__needs_nothing_from_it(client: Client) -> None:
+    # E-09
+    page = client.get("/v1/docs").content.decode()
+    sources = re.findall(r'(?:src|href)="([^"]+)"', page)
+
+    assert sources
+    assert all(source.startswith("/static/") for source in sources), sources
+    for source in sources:
+        response = client.get(source)
+        assert response.status_code == 200, source
+        response.close()
+    assert json.loads(client.get("/v1/schema").content)["openapi"].startswith("3.")
