@@ -18,6 +18,7 @@ from flagship.management.supervisor.loop import CrashLoop, Loop
 from flagship.management.supervisor.stop import StopRequest, listening
 
 LIMIT_S = 20.0
+PATH = f"{os.environ['PATH']}:/usr/bin:/bin"
 
 
 class Ran:
@@ -29,7 +30,7 @@ class Ran:
         self.ready: list[float] = []
         self.cwd = cwd
         self.loop = Loop(
-            environment={"PATH": os.environ["PATH"]},
+            environment={"PATH": PATH},
             cwd=cwd,
             stop=stop,
             waker=waker,
@@ -178,5 +179,5 @@ def test_loop__output_of_many_kinds__arrives_whole_and_in_order(ran: Ran) -> Non
 
 def test_task__stopped_while_it_runs__is_ended(ran: Ran) -> None:
     threading.Timer(0.5, ran.stop.ask).start()
-    code = ran.loop.run_task(shell("migrate", "sleep 60"), {"PATH": os.environ["PATH"]})
+    code = ran.loop.run_task(shell("migrate", "sleep 60"), {"PATH": PATH})
     assert code == -signal.SIGTERM
