@@ -5,10 +5,15 @@ Leases are short here, so that what was lost is taken over within the test.
 
 from __future__ import annotations
 
+import json
+import os
+import pickle
 import signal
 import time
+import zlib
 from collections import Counter
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -142,6 +147,53 @@ def test_doorbells__four_of_each__run_each_job_once(processes: Processes) -> Non
 
     assert_each_effect_once(40)
     assert JobAttempt.objects.count() == 40
+
+
+class Bomb:
+    """A pickle that leaves a file when it is read."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return os.system, (f"touch {self.path}",)
+
+
+def test_redis__written_by_somebody_else__makes_a_worker_run_nothing(
+    processes: Processes, valkey: redis.Redis, tmp_path: Path
+) -> None:
+    # rq.md section 7
+    boom = tmp_path / "boom"
+    call = zlib.compress(json.dumps(["os.system", None, [f"touch {boom}"], {}]).encode())
+    bomb = pickle.dumps((Bomb(boom), None, (), {}))
+    planted: dict[str, dict[str, Any]] = {
+        "call": {"data": call},
+        "pickle": {"data": zlib.compress(bomb)},
+        "meta": {"data": call, "meta": bomb},
+        "callback": {"data": call, "failure_callback_name": "os.abort"},
+        "nonsense": {"status": "?", "data": b"?"},
+    }
+    for rq_id, fields in planted.items():
+        mapping: Any = {"origin": "flagship:usage", "status": "queued"} | fields
+        valkey.hset(f"rq:job:{rq_id}", mapping=mapping)
+        valkey.rpush("rq:queue:flagship:usage", rq_id)
+    worker = start(processes)
+    submit(3)
+    valkey.publish(f"rq:pubsub:{_name_of(valkey)}", json.dumps({"command": "shutdown"}))
+
+    wait_for_count("succeeded", 3, worker)
+
+    wait_until(lambda: valkey.llen("rq:queue:flagship:usage") == 0)
+    assert not boom.exists()
+    assert worker.popen.poll() is None
+    assert "RefusedDoorbell" in worker.output()
+    assert_each_effect_once(3)
+
+
+def _name_of(valkey: Any) -> str:
+    """Name of the one worker that is registered."""
+    (key,) = valkey.smembers("rq:workers")
+    return str(key.decode()).removeprefix("rq:worker:")
 
 
 def test_redis__down_at_submit__costs_no_time_and_no_job(
