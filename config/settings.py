@@ -32,8 +32,7 @@ def _embedded(name: str) -> dict[str, Any]:
 
 _servers = _embedded("servers.json")
 # Nothing listens on port 1: without a system running, commands that need a server say so.
-DATABASE_URL = env.str("DATABASE_URL", _servers.get("DATABASE_URL", "postgresql://127.0.0.1:1/x"))
-REDIS_URL = env.str("REDIS_URL", _servers.get("REDIS_URL", "redis://127.0.0.1:1/0"))
+REDIS_URL = env.str("REDIS_URL", "") or _servers.get("REDIS_URL", "redis://127.0.0.1:1/0")
 PUBLIC_URL = env.str("PUBLIC_URL", "http://127.0.0.1:8000")
 STREAMS_URL = env.str("STREAMS_URL", "http://127.0.0.1:8001")
 STORAGE_DIR = Path(env.str("STORAGE_DIR", str(HOME / "storage"))).resolve()
@@ -101,9 +100,15 @@ TEMPLATES = [
         },
     }
 ]
+# None while a bad URL waits to be reported with the others, at the end.
+_database = (
+    env.dj_db_url("DATABASE_URL")
+    if env.str("DATABASE_URL", "")
+    else dj_database_url.parse(_servers.get("DATABASE_URL", "postgresql://127.0.0.1:1/x"))
+)
 DATABASES: dict[str, Any] = {
     "default": {
-        **dj_database_url.parse(DATABASE_URL),
+        **(_database or {}),
         "CONN_MAX_AGE": env.int("DATABASE_CONN_MAX_AGE_S", 600),
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {

@@ -34,12 +34,12 @@ class Servers:
         self._stack = ExitStack()
         self._started = False
         os.environ["FLAGSHIP_HOME"] = str(self.home.path)
-        if "DATABASE_URL" not in os.environ:
+        if not os.environ.get("DATABASE_URL"):
             self.postgres = Postgres(self.home, free_port())
             os.environ["DATABASE_URL"] = self.postgres.url(APPLICATION, DATABASE)
             os.environ["DATABASE_OWNER_URL"] = self.postgres.url(OWNER, DATABASE)
         os.environ.setdefault("DATABASE_OWNER_URL", os.environ["DATABASE_URL"])
-        if "REDIS_URL" not in os.environ:
+        if not os.environ.get("REDIS_URL"):
             self.valkey = Valkey(self.home, free_port())
             os.environ["REDIS_URL"] = self.valkey.url
 

@@ -1,0 +1,40 @@
+"""Settings come from the environment, and speak up at once about all of it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def load_settings(expression: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", f"import config.settings as settings; print({expression})"],
+        cwd=ROOT,
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_settings__several_bad_variables__are_reported_together() -> None:
+    done = load_settings("1", DATABASE_URL="nonsense", WORKER_SLOTS="many", DEBUG="perhaps")
+
+    assert done.returncode != 0
+    for name in ("DATABASE_URL", "WORKER_SLOTS", "DEBUG"):
+        assert name in done.stderr.splitlines()[-1]
+
+
+def test_settings__empty_addresses__count_as_unset(tmp_path: Path) -> None:
+    done = load_settings(
+        "settings.DATABASES['default']['HOST'], settings.REDIS_URL",
+        DATABASE_URL="",
+        REDIS_URL="",
+        FLAGSHIP_HOME=str(tmp_path),
+    )
+
+    assert done.stdout.strip() == "('127.0.0.1', 'redis://127.0.0.1:1/0')"
