@@ -63,7 +63,7 @@ class _Supervisor:
     def run(self) -> dict[str, object]:
         outcome = self._watch()
         duration_s = time.monotonic() - self._started
-        is_ended = self._tree.end()
+        self._tree.end()
         os.set_blocking(self._ready, False)
         said = b""
         with contextlib.suppress(BlockingIOError):
@@ -75,7 +75,6 @@ class _Supervisor:
             "exit_code": self._tree.exit_code,
             "duration_s": duration_s,
             "message": said.removeprefix(confine.READY).decode(errors="replace").strip(),
-            "is_ended": is_ended,
         }
 
     def _watch(self) -> str:

@@ -100,6 +100,26 @@ def zip_overlapping(copies: int) -> bytes:
     return raw[:start] + directory + tail
 
 
+def zip_directory(entries: int, says: int, *, zip64: bool) -> bytes:
+    """Return a .zip that is nearly all directory; its end record admits to `says` entries only.
+
+    With zip64, a second end record tells readers that know it the whole size.
+    """
+    local = zip_of(("index.html", b"x"))
+    start = local.index(b"PK\x01\x02")
+    entry = local[start : local.index(b"PK\x05\x06")]
+    directory = b"".join(entry.replace(b"index.html", f"{n:010}".encode()) for n in range(entries))
+    size = len(directory)
+    admitted = len(entry) * says if zip64 else size
+    end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, says, says, admitted, start, 0)
+    if zip64:
+        end64 = struct.pack(
+            "<4sQ2H2L4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, entries, entries, size, start
+        )
+        end = end64 + struct.pack("<4sLQL", b"PK\x06\x07", 0, start + size, 1) + end
+    return local[:start] + directory + end
+
+
 def zip_lying_count(entries: int, says: int) -> bytes:
     """Return a .zip with more entries in its directory than its end record admits."""
     raw = bytearray(zip_of(*((f"{n}.html", b"") for n in range(entries))))

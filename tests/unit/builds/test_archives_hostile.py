@@ -252,25 +252,32 @@ def test_extract_archive__something_in_the_way__is_not_written_through(
 
 
 # B-05
-@pytest.mark.parametrize("kind", ["tar.gz", "zip"])
-def test_inspect_archive__gibibyte_bomb__refused_early_in_little_memory(
-    kind: str, tmp_path: Path
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [("tar.gz", BOMB), ("zip", BOMB), ("zip-directory", TOO_MANY), ("zip64-directory", INVALID)],
+)
+def test_inspect_archive__bomb__refused_early_in_little_memory(
+    kind: str, code: str, tmp_path: Path
 ) -> None:
+    """A gibibyte of zeros, or 300,000 names in 17 MB where one is admitted."""
     path = tmp_path / "bomb"
     if kind == "tar.gz":
         path.write_bytes(hostile.tar_zeros(1024))
-    else:
+    elif kind == "zip":
         hostile.zip_zeros(path, 1024)
+    else:
+        path.write_bytes(hostile.zip_directory(300_000, says=1, zip64=kind == "zip64-directory"))
     program = f"""
 import resource, sys
 sys.path.insert(0, {str(Path(__file__).parents[3])!r})
 from builds.clients.archives import ArchiveLimits, inspect_archive
-from builds.errors import ArchiveBomb
+from builds.errors import ArchiveRefused
 from pathlib import Path
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
     inspect_archive(Path({str(path)!r}), ArchiveLimits(50_000_000, 256_000_000, 10_000))
-except ArchiveBomb:
+except ArchiveRefused as refused:
+    print(refused.code)
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
@@ -282,5 +289,6 @@ except ArchiveBomb:
         env={**os.environ, "DJANGO_SETTINGS_MODULE": "config.settings_test"},
     )
 
-    assert done.stdout, done.stderr
-    assert int(done.stdout) < 8 * 1024, "KiB above the start"
+    refusal, kib = done.stdout.split() or pytest.fail(done.stderr)
+    assert refusal == code
+    assert int(kib) < 8 * 1024, "KiB above the start"
