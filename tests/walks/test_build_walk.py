@@ -155,8 +155,30 @@ def large_docs(pages: int) -> bytes:
     return tar_gz({"mkdocs.yml": SLOW_MKDOCS, "docs/index.md": b"# Home\n", **files})
 
 
-def children_of(worker: Running) -> list[psutil.Process]:
-    return psutil.Process(worker.pid).children(recursive=True)
+def is_building(worker: Running) -> bool:
+    """Tell whether MkDocs runs below the worker just now."""
+    for process in living_children(worker):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if "build_mkdocs" in " ".join(process.cmdline()):
+                return True
+    return False
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Tell whether a process is there and no zombie."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    return False
+
+
+def living_children(worker: Running) -> list[psutil.Process]:
+    """The worker's descendants; what has ended and waits to be reaped is left out."""
+    found = []
+    for process in psutil.Process(worker.pid).children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
 
 
 def test_build__site_without_an_index__fails_and_gives_the_credits_back(
@@ -211,7 +233,7 @@ def test_build__cancelled_while_building__its_processes_end_and_credits_go_back(
     source = upload(api, project, large_docs(400))
     build_id = submit(api, project, source).json()["id"]
     wait_until(
-        lambda: any("build_mkdocs" in " ".join(p.cmdline()) for p in safe_children(worker)),
+        lambda: is_building(worker),
         30,
         worker.output,
     )
@@ -224,7 +246,7 @@ def test_build__cancelled_while_building__its_processes_end_and_credits_go_back(
     build = wait_for_end(api, build_id, worker)
 
     assert (build["state"], build["previousState"]) == ("cancelled", "building")
-    wait_until(lambda: not safe_children(worker), 5, lambda: str(safe_children(worker)))
+    wait_until(lambda: not living_children(worker), 5, lambda: str(living_children(worker)))
     account = Account.objects.get(organization_id=api.organization.id)
     assert (account.balance, account.reserved) == (1000, 0)
     assert build_audit(build_id) == [
@@ -270,11 +292,11 @@ def test_build__worker_killed_while_building__another_one_finishes_and_charges_o
     source = upload(api, project, large_docs(60))
     build_id = submit(api, project, source).json()["id"]
     wait_until(
-        lambda: any("build_mkdocs" in " ".join(p.cmdline()) for p in safe_children(first)),
+        lambda: is_building(first),
         30,
         first.output,
     )
-    orphans = safe_children(first)
+    orphans = living_children(first)
 
     first.kill()
     second = processes.start("rqworker", env=fast)
@@ -291,7 +313,7 @@ def test_build__worker_killed_while_building__another_one_finishes_and_charges_o
         "attempt 1",
         "attempt 2",
     ]
-    wait_until(lambda: not [p for p in orphans if p.is_running()], 10, lambda: str(orphans))
+    wait_until(lambda: not [p for p in orphans if is_alive(p)], 10, lambda: str(orphans))
     account = Account.objects.get(organization_id=api.organization.id)
     assert (account.balance, account.reserved) == (1000 - build["chargedCredits"], 0)
     assert build_audit(build_id) == ["build.created", "build.started", "build.deployed"]
@@ -308,7 +330,7 @@ def test_build__worker_told_to_stop_while_building__hands_it_back_and_another_fi
     project = make_project(api, "Handed back", defaultBuilder="mkdocs")
     build_id = submit(api, project, upload(api, project, large_docs(60))).json()["id"]
     wait_until(
-        lambda: any("build_mkdocs" in " ".join(p.cmdline()) for p in safe_children(first)),
+        lambda: is_building(first),
         30,
         first.output,
     )
@@ -323,14 +345,3 @@ def test_build__worker_told_to_stop_while_building__hands_it_back_and_another_fi
     assert (job.state, job.failures, job.crashes) == ("succeeded", 0, 0)
     assert build_audit(build_id) == ["build.created", "build.started", "build.deployed"]
     assert_ledger_adds_up()
-
-
-def safe_children(worker: Running) -> list[psutil.Process]:
-    """The worker's living descendants; one that ends meanwhile is left out."""
-    found = []
-    for process in children_of(worker):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if process.status() != psutil.STATUS_ZOMBIE:
-                process.cmdline()
-                found.append(process)
-    return found
