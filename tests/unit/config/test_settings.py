@@ -37,4 +37,4 @@ def test_settings__empty_addresses__count_as_unset(tmp_path: Path) -> None:
         FLAGSHIP_HOME=str(tmp_path),
     )
 
-    assert done.stdout.strip() == "('127.0.0.1', 'redis://127.0.0.1:1/0')"
+    assert done.stdout.strip() == "127.0.0.1 redis://127.0.0.1:1/0"
