@@ -14,6 +14,7 @@ import pytest
 import redis
 from django.db import connections
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
 from tests.processes import Processes
 from tests.servers import DATABASE, SERVERS, TEMPLATE, Servers
@@ -39,7 +40,7 @@ def _recreate(database: str, template: str | None) -> None:
     """Drop and create a database; every session on it is ended."""
     name = sql.Identifier(database)
     _as_owner(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
-    owner = sql.Identifier(psycopg.conninfo.conninfo_to_dict(SERVERS.owner_url())["user"])
+    owner = sql.Identifier(str(conninfo_to_dict(SERVERS.owner_url())["user"]))
     create = sql.SQL("CREATE DATABASE {} OWNER {}").format(name, owner)
     if template:
         create += sql.SQL(" TEMPLATE {} STRATEGY FILE_COPY").format(sql.Identifier(template))

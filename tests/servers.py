@@ -66,10 +66,10 @@ class Servers:
         self._started = True
         if self.postgres:
             self.postgres.start()
-            self._stack.callback(lambda: self.postgres and self.postgres.crash())
+            self._stack.callback(self.postgres.crash)
         if self.valkey:
             self.valkey.start()
-            self._stack.callback(lambda: self.valkey and self.valkey.crash())
+            self._stack.callback(self.valkey.crash)
 
     def close(self) -> None:
         """Stop the servers and remove their data."""
