@@ -14,6 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from builds.api.sources import GzipParser
 from config.urls import handler400, handler403, handler404, handler500
 from config.urls import urlpatterns as real
 from flagship.api.authentication import require_scope
@@ -75,11 +76,11 @@ class Effects(APIView):
 class Upload(APIView):
     scopes = {"POST": "builds:write"}
     body_limit_bytes = 4 * 1024 * 1024
-    parser_classes = []
+    parser_classes = [GzipParser]
 
     def post(self, request: Request) -> Response:
         size = 0
-        while chunk := request._request.read(65536):
+        while chunk := request.data.read(65536):
             size += len(chunk)
         return Response({"size": size})
 
