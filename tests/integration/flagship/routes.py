@@ -80,7 +80,8 @@ class Upload(APIView):
 
     def post(self, request: Request) -> Response:
         size = 0
-        while chunk := request.data.read(65536):
+        body: Any = request.data
+        while chunk := body.read(65536):
             size += len(chunk)
         return Response({"size": size})
 
