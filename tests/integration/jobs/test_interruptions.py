@@ -19,6 +19,7 @@ from jobs.models import FailedJob, Job
 from jobs.payloads import Probe
 from jobs.services.cancel import cancel_job
 from jobs.services.enqueue import enqueue
+from jobs.services.rescue import rescue_expired
 from jobs.worker.execute import Executor
 from tests.asserts import wait_until
 from tests.drills.models import Effect
@@ -133,10 +134,13 @@ def test_run__whose_job_another_worker_took__is_interrupted_and_writes_nothing(
 
 
 def test_lease__of_a_run_longer_than_it__is_renewed(executor: Executor) -> None:
-    job = enqueue(Touch(key="k", sleep_s=3.0))
-    assert job.timeout_s > 3.0
+    job = enqueue(Touch(key="k", sleep_s=3.5))
+    thread = in_thread(executor, job)  # leases last 2 s here
+    wait_until(lambda: is_running(job))
+    time.sleep(2.7)
 
-    executor.run(job.id)  # leases last 2 s here
+    assert rescue_expired() == 0
+    thread.join(10)
 
     job.refresh_from_db()
     assert (job.state, job.attempts, job.crashes) == ("succeeded", 1, 0)
