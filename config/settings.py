@@ -9,7 +9,7 @@ from typing import Any
 import dj_database_url
 from django.templatetags.static import static
 from django.urls import reverse_lazy
-from environs import Env
+from environs import Env, validate
 
 from jobs.queues import QUEUES
 
@@ -178,7 +178,9 @@ WORKER_AWAY_LIMIT_S = env.float("WORKER_AWAY_LIMIT_S", 30.0)
 
 # --- Builds -----------------------------------------------------------------------------------
 # auto: bubblewrap where present; required: refuse to build without it; off: never.
-BUILD_SANDBOX = env.str("BUILD_SANDBOX", "auto")
+BUILD_SANDBOX = env.str(
+    "BUILD_SANDBOX", "auto", validate=validate.OneOf(["auto", "required", "off"])
+)
 BUILD_TIMEOUT_S = env.float("BUILD_TIMEOUT_S", 600.0)
 BUILD_MEMORY_BYTES = env.int("BUILD_MEMORY_BYTES", 2 * 1024**3)
 BUILD_OUTPUT_BYTES = env.int("BUILD_OUTPUT_BYTES", 512 * 1024**2)

@@ -318,17 +318,25 @@ def test_sandbox__endless_log__is_cut_and_ends_the_build(sandbox: Sandbox) -> No
 
 # W-07
 def test_sandbox__fork_bomb__is_contained(sandbox: Sandbox) -> None:
+    # Bounded by itself: should the limit fail, this test is red and the machine still answers.
     code = """
-    import os
-    while True:
-        try: os.fork()
-        except OSError: pass
+    import os, time
+    made = 0
+    for _ in range(500):
+        try: child = os.fork()
+        except OSError: break
+        if child == 0: time.sleep(60); os._exit(0)
+        made += 1
+    print("made", made, flush=True)
+    time.sleep(60)
     """
 
     started = time.monotonic()
-    result = sandbox.python(code, timeout_s=2)
+    result = sandbox.python(code, timeout_s=3)
 
     assert result.outcome == "timed_out"
+    made = int(sandbox.text().split("made ")[1].split()[0])
+    assert 0 < made <= LIMITS.processes
     assert time.monotonic() - started < 12
     assert survivors(sandbox.marker) == []
 
