@@ -31,7 +31,7 @@ check: .venv/.ready ## Format, lint, types, import contracts, migrations, Django
 	$(NO_DATABASE) $(MANAGE) check --fail-level WARNING
 
 soak: .venv/.ready ## Run the kill and race tests for longer
-	FLAGSHIP_SOAK=1 $(BIN)/python -m pytest tests/faults tests/races $(ARGS)
+	FLAGSHIP_SOAK=1 $(BIN)/python -m pytest -o timeout=3600 tests/faults tests/races $(ARGS)
 
 bench: .venv/.ready ## List the benchmarks, or run one: make bench ARGS=hundred_probes
 	$(BIN)/python -m bench $(ARGS)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from django.db import connection
+
 
 class Hold(Protocol):
     """The engine's side of one run: the lease, the fence and the interruptions."""
@@ -68,6 +70,15 @@ class JobContext:
     def remaining_s(self) -> float:
         """Return the seconds left until the deadline; never negative."""
         return self.hold.remaining_s()
+
+    def rest(self) -> None:
+        """Give this thread's database connection back until its next query.
+
+        Call it before a long wait for anything else: jobs that wait share few connections.
+        Inside a transaction it does nothing.
+        """
+        if not connection.in_atomic_block:
+            connection.close()
 
     def progress(self, report: dict[str, Any]) -> None:
         """Publish how far the job is; the last report replaces the one before.

@@ -9,16 +9,7 @@ from typing import Any
 
 from django.test import Client
 
-ALL_SCOPES = (
-    "builds:read",
-    "builds:write",
-    "credits:read",
-    "credits:write",
-    "jobs:read",
-    "jobs:write",
-    "jobs:probe",
-    "audit:read",
-)
+from flagship.services.api_keys import SCOPES
 
 
 @dataclass(slots=True)
@@ -69,7 +60,7 @@ class ApiCaller:
 
 
 def make_client(
-    *, scopes: tuple[str, ...] = ALL_SCOPES, credit: int = 1000, organization: Any = None
+    *, scopes: tuple[str, ...] = SCOPES, credit: int = 1000, organization: Any = None
 ) -> ApiCaller:
     """Make an API key, and unless one is given an organization with `credit` credits."""
     from credits.services import grant_credits, open_account

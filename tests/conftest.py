@@ -71,7 +71,7 @@ def django_db_setup(servers: Servers) -> None:
     _recreate(DATABASE, TEMPLATE)
 
 
-def _forget_redis_clients() -> None:
+def _empty_valkey() -> None:
     """Empty Valkey; clients cached in this process stay valid."""
     with redis.Redis.from_url(os.environ["REDIS_URL"]) as client:
         client.flushall()
@@ -80,14 +80,15 @@ def _forget_redis_clients() -> None:
 @pytest.fixture
 def live_db(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
     """A database with real commits; afterwards it is made anew and Valkey emptied."""
-    _forget_redis_clients()
+    _empty_valkey()
     with django_db_blocker.unblock():
+        connections.close_all()  # left by an earlier test on the database that has gone
         try:
             yield
         finally:
             connections.close_all()
     _recreate(DATABASE, TEMPLATE)
-    _forget_redis_clients()
+    _empty_valkey()
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ HOLD_INTERVAL_S: Final = 60.0
 
 
 class Pulse:
-    """A thread that flushes the log and keeps the credits held, on a connection of its own.
+    """A thread that flushes the log and keeps the credits held, on connections of its own.
 
     When the job's lease is found lost it stops the run and itself. What the database refuses for
     the moment is tried again at the next beat.
@@ -61,16 +61,13 @@ class Pulse:
 
     def _run(self) -> None:
         next_hold = time.monotonic() + HOLD_INTERVAL_S
-        try:
-            while not self._closing.is_set():
-                self._wake.wait(FLUSH_INTERVAL_S)
-                self._wake.clear()
-                self._beat(self._flush)
-                if time.monotonic() >= next_hold:
-                    next_hold = time.monotonic() + HOLD_INTERVAL_S
-                    self._beat(self._keep_hold)
-        finally:
-            connection.close()
+        while not self._closing.is_set():
+            self._wake.wait(FLUSH_INTERVAL_S)
+            self._wake.clear()
+            self._beat(self._flush)
+            if time.monotonic() >= next_hold:
+                next_hold = time.monotonic() + HOLD_INTERVAL_S
+                self._beat(self._keep_hold)
 
     def _beat(self, action: Callable[[], None]) -> None:
         try:
@@ -80,6 +77,8 @@ class Pulse:
             self._closing.set()
         except (DatabaseError, InsufficientCredits, BuildNotFound) as error:
             logger.warning("build.pulse_failed build_id=%s error=%s", self._build_id, error)
+        finally:
+            connection.close()
 
     def _keep_hold(self) -> None:
         """Extend the hold of a build that is still being built (C-02)."""

@@ -60,6 +60,7 @@ def run_build(*, build_id: uuid.UUID, context: JobContext) -> None:
 def _run(build: Build, context: JobContext) -> None:
     log = LogWriter(build_id=build.id, context=context)
     log.say(f"attempt {context.attempt}: builder {build.builder}, source {build.source.sha256}")
+    log.flush()
     try:
         with (
             storage.workspace() as workspace,
@@ -119,6 +120,7 @@ def _execute(
 ) -> float:
     """Run the builder's process in the sandbox; return its seconds."""
     timeout_s = min(settings.BUILD_TIMEOUT_S, max(context.remaining_s() - MARGIN_S, 1.0))
+    context.rest()
     result = sandbox.run_sandboxed(
         command,
         workspace=workspace,

@@ -19,10 +19,11 @@ from tests.drills.models import Effect
 from tests.drills.payloads import Touch, TouchElsewhere
 from tests.faults.nursery import Nursery
 from tests.processes import Processes, Running
+from tests.soak import soaked
 
 pytestmark = pytest.mark.usefixtures("live_db")
 
-ROUNDS = 50
+ROUNDS = soaked(50)
 
 
 def start(processes: Processes, *arguments: str, **env: str) -> Running:

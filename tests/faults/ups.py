@@ -60,7 +60,10 @@ class Up:
         """Its direct children by what they run."""
         found = {}
         for child in psutil.Process(self.running.pid).children():
-            command = " ".join(child.cmdline())
+            try:
+                command = " ".join(child.cmdline())
+            except (psutil.NoSuchProcess, psutil.ZombieProcess):
+                continue  # it has just ended, and is about to be started again
             for name in ("rqworker", "rqscheduler", "wsgi", "asgi", "valkey-server", "postgres"):
                 if name in command:
                     found[name] = child

@@ -28,8 +28,9 @@ from tests.factories import make_account, make_build, make_project
 from tests.integration.builds.runs import artifact, claim_run
 from tests.ledger import assert_ledger_adds_up
 from tests.races.racers import Racers
+from tests.soak import soaked
 
-SECONDS = 15.0
+SECONDS = soaked(15.0)
 FEWEST_ROUNDS = 30
 SEED = 20_261_121
 

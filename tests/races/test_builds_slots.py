@@ -20,9 +20,10 @@ from jobs.models import Job
 from tests.factories import make_account, make_project, make_source
 from tests.ledger import assert_ledger_adds_up
 from tests.races.racers import Racers
+from tests.soak import soaked
 
 CLIENTS = 4
-SECONDS = 8.0
+SECONDS = soaked(8.0)
 FEWEST_ROUNDS = 20
 
 

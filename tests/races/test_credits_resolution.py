@@ -29,8 +29,9 @@ from flagship.models import AuditEvent
 from tests.factories import make_account, make_hold
 from tests.ledger import assert_ledger_adds_up
 from tests.races.racers import Racers
+from tests.soak import soaked
 
-ROUNDS = 150
+ROUNDS = soaked(150)
 SEED = 20_260_731
 
 

@@ -25,9 +25,10 @@ from jobs.errors import Refusal
 from tests.factories import make_account, make_hold
 from tests.ledger import assert_ledger_adds_up
 from tests.servers import Servers
+from tests.soak import soaked
 
 CLIENTS, SWEEPERS = 4, 2
-LOAD_S = 6.0
+LOAD_S = soaked(6.0)
 
 
 class Load:

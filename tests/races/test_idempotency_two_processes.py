@@ -19,11 +19,12 @@ from tests.clients import ApiCaller
 from tests.factories import make_project, make_source
 from tests.processes import Processes, wait_until
 from tests.races.apis import Apis, all_at_once
+from tests.soak import soaked
 
 JOBS = "/api/jobs"
 PROBE = {"kind": "jobs.probe", "payload": {"note": "raced"}}
 CLIENTS = 16
-ROUNDS = 25
+ROUNDS = soaked(25)
 
 
 @pytest.fixture

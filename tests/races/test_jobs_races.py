@@ -25,8 +25,9 @@ from jobs.services.schedules import run_due_schedules
 from jobs.worker.execute import Executor
 from tests.drills.models import Effect
 from tests.drills.payloads import Mortal, Touch
+from tests.soak import soaked
 
-ROUNDS = 100
+ROUNDS = soaked(100)
 
 pytestmark = pytest.mark.usefixtures("live_db")
 

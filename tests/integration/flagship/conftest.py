@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from flagship.services.api_keys import issue_api_key
+from flagship.services.api_keys import SCOPES, issue_api_key
 from flagship.services.organizations import create_organization
-from tests.clients import ALL_SCOPES, ApiCaller
+from tests.clients import ApiCaller
 
 
-def new_caller(*, scopes: tuple[str, ...] = ALL_SCOPES, organization: Any = None) -> ApiCaller:
+def new_caller(*, scopes: tuple[str, ...] = SCOPES, organization: Any = None) -> ApiCaller:
     """Return a client of a new organization, or of the one given."""
     organization = organization or create_organization(name=f"Test {uuid.uuid4().hex[:8]}")
     api_key, secret = issue_api_key(
