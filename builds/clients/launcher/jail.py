@@ -41,12 +41,12 @@ def enter(plan: Plan) -> None:
     scratch = os.open(view.scratch, os.O_PATH)
     links = {path: os.readlink(path) for path in view.readable if os.path.islink(path)}
     kernel.mount("tmpfs", str(root), "tmpfs", _SAFE, "mode=0755,size=1m")
-    for path, target in links.items():
-        _below(root, path).parent.mkdir(parents=True, exist_ok=True)
-        _below(root, path).symlink_to(target)
     # First: the interpreter or the workspace may lie below /tmp.
     for path in view.scratch_mounts:
         _bind(scratch, _below(root, path), is_read_only=False, is_device=False)
+    for path, target in links.items():
+        _below(root, path).parent.mkdir(parents=True, exist_ok=True)
+        _below(root, path).symlink_to(target)
     for path, is_read_only in bindings:
         _bind(handles[path], _below(root, path), is_read_only, path in DEVICES)
     _switch(root)

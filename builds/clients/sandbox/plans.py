@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -54,4 +54,17 @@ def make_plan(
 def _readable() -> list[str]:
     """Return what builders need beside the system: this interpreter, its packages, programs."""
     paths = {sys.prefix, sys.base_prefix, sys.exec_prefix, str(PROGRAMS)}
-    return sorted(paths | {os.path.realpath(path) for path in paths})
+    return sorted(paths | {os.path.realpath(path) for path in paths} | set(_interpreter_links()))
+
+
+def _interpreter_links() -> Iterator[str]:
+    """Yield the links from a virtual environment's python to the program itself.
+
+    One of them may lie in a directory that is neither the environment nor the installation, as
+    with an interpreter that is on the PATH by a link of its own.
+    """
+    path = sys.executable
+    while os.path.islink(path):
+        if not Path(path).is_relative_to(sys.prefix):
+            yield path
+        path = os.path.normpath(os.path.join(os.path.dirname(path), os.readlink(path)))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -188,3 +190,20 @@ def test_line_cutter__endless_line__is_cut_once(size: int) -> None:
         "y" * LINE_BYTES,
         "z" * LINE_BYTES + " [cut]",
     ]
+
+
+def test_sandbox__interpreter_reached_over_a_link_elsewhere__still_runs(
+    closed_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # B-05: as with an interpreter that is on the PATH by a link of its own.
+    real = os.path.realpath(closed_sandbox.python_path)
+    with tempfile.TemporaryDirectory(prefix="flagship-link-") as directory:
+        Path(directory).chmod(0o755)
+        hop, first = Path(directory) / "python3", Path(directory) / "venv-python"
+        hop.symlink_to(real)
+        first.symlink_to(hop)
+        monkeypatch.setattr(sys, "executable", str(first))
+
+        result = closed_sandbox.run([str(hop), "-I", "-S", "-c", "print('here')"])
+
+    assert (result.outcome, closed_sandbox.text()) == ("finished", "here")
