@@ -120,6 +120,7 @@ def _execute(
 ) -> float:
     """Run the builder's process in the sandbox; return its seconds."""
     timeout_s = min(settings.BUILD_TIMEOUT_S, max(context.remaining_s() - MARGIN_S, 1.0))
+    hidden = f"{workspace}/"  # where things lie on our machine is nobody's business
     context.rest()
     result = sandbox.run_sandboxed(
         command,
@@ -132,14 +133,14 @@ def _execute(
             output_bytes=settings.BUILD_OUTPUT_BYTES,
         ),
         stop=context.stop,
-        on_line=log.line,
+        on_line=lambda stream, text: log.line(stream, text.replace(hidden, "")),
     )
     if result.outcome == "stopped":
         context.check()
         raise LeaseLost("the run was stopped")
     if result.outcome != "finished":
         message = result.message or f"The builder ended with exit code {result.exit_code}."
-        raise SourceProblem(_CODES[result.outcome], message)
+        raise SourceProblem(_CODES[result.outcome], message.replace(hidden, ""))
     return result.duration_s
 
 

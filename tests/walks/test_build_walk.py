@@ -128,7 +128,9 @@ def test_build__real_site__is_deployed_charged_and_served(
         ("building", "deployed"),
     ]
     assert Job.objects.get(id=parse_public_id("job", build["jobId"])).state == "succeeded"
-    assert log_of(api, build["id"])[-1]["text"].startswith("publishing ")
+    log = [line["text"] for line in log_of(api, build["id"])]
+    assert log[-1].startswith("publishing ")
+    assert [line for line in log if str(settings.STORAGE_DIR) in line] == []
 
 
 SLOW_MKDOCS = b"""site_name: Slow
