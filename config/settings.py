@@ -33,8 +33,8 @@ def _embedded(name: str) -> dict[str, Any]:
 _servers = _embedded("servers.json")
 # Nothing listens on port 1: without a system running, commands that need a server say so.
 REDIS_URL = env.str("REDIS_URL", "") or _servers.get("REDIS_URL", "redis://127.0.0.1:1/0")
-PUBLIC_URL = env.str("PUBLIC_URL", "http://127.0.0.1:8000")
-STREAMS_URL = env.str("STREAMS_URL", "http://127.0.0.1:8001")
+PUBLIC_URL = env.str("PUBLIC_URL", "") or _servers.get("PUBLIC_URL", "http://127.0.0.1:8000")
+STREAMS_URL = env.str("STREAMS_URL", "") or _servers.get("STREAMS_URL", "http://127.0.0.1:8001")
 STORAGE_DIR = Path(env.str("STORAGE_DIR", str(HOME / "storage"))).resolve()
 
 # --- Security ---------------------------------------------------------------------------------

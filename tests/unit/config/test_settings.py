@@ -38,3 +38,11 @@ def test_settings__empty_addresses__count_as_unset(tmp_path: Path) -> None:
     )
 
     assert done.stdout.strip() == "127.0.0.1 redis://127.0.0.1:1/0"
+
+
+def test_settings__system_running_from_the_home__is_the_one_spoken_of(tmp_path: Path) -> None:
+    (tmp_path / "servers.json").write_text('{"PUBLIC_URL": "http://127.0.0.1:8123"}')
+
+    done = load_settings("settings.PUBLIC_URL", PUBLIC_URL="", FLAGSHIP_HOME=str(tmp_path))
+
+    assert done.stdout.strip() == "http://127.0.0.1:8123"
