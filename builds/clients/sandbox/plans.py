@@ -12,6 +12,7 @@ from typing import Final
 from builds.builders.builder import PROGRAMS
 from builds.clients.launcher.plan import Level, Plan
 from builds.clients.sandbox.limits import SandboxLimits
+from builds.clients.storage import remove_tree
 
 _PATH: Final = "/usr/local/bin:/usr/bin:/bin"
 
@@ -24,8 +25,11 @@ def make_plan(
     writable: Sequence[Path],
     limits: SandboxLimits,
 ) -> Plan:
-    """Return the plan of a build; makes its `home` and `tmp` in the workspace."""
+    """Return the plan of a build; makes its `home` and `tmp` in the workspace, `tmp` anew."""
     private = [workspace / "home", workspace / "tmp"]
+    # The sandbox puts its mounts into it and must not meet what a build has left there.
+    if os.path.lexists(private[1]):
+        remove_tree(private[1])
     for directory in private:
         # Private by the workspace's own mode; under bubblewrap root passes through without rights.
         directory.mkdir(mode=0o755, exist_ok=True)
