@@ -6,9 +6,13 @@ import threading
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from django.db import connection
+
+from jobs.payloads import Payload
+
+P = TypeVar("P", bound=Payload)
 
 
 class Hold(Protocol):
@@ -36,6 +40,18 @@ class Death:
     error_class: str
     message: str
     attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class BatchItem(Generic[P]):
+    """One job of a batch. `attempt` counts the runs of the job from 1."""
+
+    job_id: uuid.UUID
+    attempt: int
+    organization_id: uuid.UUID | None
+    request_id: str
+    correlation_id: str
+    payload: P
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,20 @@ class Snooze(Exception):
         super().__init__(f"snoozed for {delay_s:g} s: {reason}")
 
 
+class Throttled(Exception):
+    """Raised by a handler: a remote service asked to wait; no attempt is used (W-16).
+
+    Told apart from a failure, which it is not, and from a snooze, which nobody asked for: the
+    attempt ends as `throttled` and the log says so in a line of its own.
+    Units: `retry_after_s` in seconds, as the service said, zero or more.
+    """
+
+    def __init__(self, retry_after_s: float, service: str = "") -> None:
+        self.retry_after_s = retry_after_s
+        self.service = service
+        super().__init__(f"{service or 'a service'} asked to wait {retry_after_s:g} s")
+
+
 class Interrupted(BaseException):
     """The engine stops a running handler.
 

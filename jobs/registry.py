@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 
-from jobs.context import Death, JobContext
+from jobs.context import BatchItem, Death, JobContext
 from jobs.errors import InvalidPayload, UnknownKind
 from jobs.payloads import Payload
 from jobs.queues import QUEUES
 from jobs.retry import RetryPolicy
+from jobs.states import Shape
 
 P = TypeVar("P", bound=Payload)
 Function = Callable[[P, JobContext], dict[str, Any] | None]
+BatchFunction = Callable[[Sequence[BatchItem[P]]], None]
 OnDead = Callable[[P, Death], None]
 OnRequeue = Callable[[P, uuid.UUID], None]
 
@@ -27,7 +29,7 @@ class Handler:
     """Everything the engine knows about a kind; the policy is copied into each job's row."""
 
     payload: type[Payload]
-    function: Callable[[Any, JobContext], dict[str, Any] | None]
+    function: Callable[..., dict[str, Any] | None]
     queue: str
     timeout_s: float
     retry: RetryPolicy
@@ -35,6 +37,9 @@ class Handler:
     on_requeue: Callable[[Any, uuid.UUID], None] | None
     scope: str | None
     aliases: tuple[str, ...]
+    shape: Shape = Shape.STEPWISE
+    batch_size: int = 1
+    isolated: bool = False
 
     @property
     def kind(self) -> str:
@@ -73,31 +78,87 @@ def handler(
     *,
     queue: str,
     timeout_s: float,
+    shape: Shape = Shape.STEPWISE,
     retry: RetryPolicy | None = None,
     on_dead: OnDead[P] | None = None,
     on_requeue: OnRequeue[P] | None = None,
     scope: str | None = None,
     aliases: tuple[str, ...] = (),
+    isolated: bool = False,
 ) -> Callable[[Function[P]], Function[P]]:
-    """Declare the function that handles a kind.
+    """Declare the function that handles a kind, one job a call.
 
-    `on_dead` runs in the transaction that buries a job of this kind, before the job's row is
-    locked; `on_requeue` in the one that requeues it, where it may raise a Refusal. `scope` offers
-    the kind to API clients that hold it. `aliases` are names the kind had before.
+    `shape` is stepwise, or transactional for work that is wholly in the database. `on_dead` runs
+    in the transaction that buries a job of this kind, before the job's row is locked;
+    `on_requeue` in the one that requeues it, where it may raise a Refusal. `scope` offers the
+    kind to API clients that hold it. `aliases` are names the kind had before. An `isolated` kind
+    runs in a process of its own, which may be killed, or die, alone.
 
-    Raises: ValueError for a kind declared twice, an unknown queue or a timeout that is not
-    positive: all of them at import, so that no process starts with them.
+    Raises: ValueError for a kind declared twice, an unknown queue, a timeout that is not
+    positive, or a batch: all of them at import, so that no process starts with them.
     """
-    if queue not in QUEUES:
-        raise ValueError(f"{payload.KIND}: unknown queue {queue!r}")
-    if timeout_s <= 0:
-        raise ValueError(f"{payload.KIND}: timeout_s must be positive")
+    if shape is Shape.BATCH:
+        raise ValueError(f"{payload.KIND}: batches are declared with batch_handler")
+    if isolated and shape is not Shape.STEPWISE:
+        raise ValueError(f"{payload.KIND}: only stepwise kinds can be isolated")
 
     def register(function: Function[P]) -> Function[P]:
-        policy = QUEUES[queue].retry if retry is None else retry
         _register(
             Handler(
-                payload, function, queue, timeout_s, policy, on_dead, on_requeue, scope, aliases
+                payload,
+                function,
+                queue,
+                timeout_s,
+                _policy(payload, queue, timeout_s, retry),
+                on_dead,
+                on_requeue,
+                scope,
+                aliases,
+                shape,
+                isolated=isolated,
+            )
+        )
+        return function
+
+    return register
+
+
+def batch_handler(
+    payload: type[P],
+    *,
+    queue: str,
+    timeout_s: float,
+    size: int,
+    retry: RetryPolicy | None = None,
+    on_dead: OnDead[P] | None = None,
+    on_requeue: OnRequeue[P] | None = None,
+    aliases: tuple[str, ...] = (),
+) -> Callable[[BatchFunction[P]], BatchFunction[P]]:
+    """Declare the function that handles up to `size` jobs of a kind at once.
+
+    It is called inside the transaction that claims and completes the jobs. When it raises,
+    everything it wrote is rolled back and the batch is run again in halves, down to the job that
+    does not go, so that it alone fails (ADR 0009). The jobs come in no particular order.
+
+    Raises: ValueError as `handler` does, and for a size below two.
+    """
+    if size < 2:
+        raise ValueError(f"{payload.KIND}: a batch has a size of two or more")
+
+    def register(function: BatchFunction[P]) -> BatchFunction[P]:
+        _register(
+            Handler(
+                payload,
+                function,
+                queue,
+                timeout_s,
+                _policy(payload, queue, timeout_s, retry),
+                on_dead,
+                on_requeue,
+                None,
+                aliases,
+                Shape.BATCH,
+                size,
             )
         )
         return function
@@ -143,6 +204,17 @@ def all_handlers() -> list[Handler]:
 def scheduled() -> list[ScheduledJob]:
     """Return every declared schedule, by name."""
     return [_schedules[name] for name in sorted(_schedules)]
+
+
+def _policy(
+    payload: type[Payload], queue: str, timeout_s: float, retry: RetryPolicy | None
+) -> RetryPolicy:
+    """Return the retries of a kind: its own, or its queue's."""
+    if queue not in QUEUES:
+        raise ValueError(f"{payload.KIND}: unknown queue {queue!r}")
+    if timeout_s <= 0:
+        raise ValueError(f"{payload.KIND}: timeout_s must be positive")
+    return QUEUES[queue].retry if retry is None else retry
 
 
 def _register(new: Handler) -> None:

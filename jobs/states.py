@@ -25,6 +25,19 @@ FINISHED: Final = (JobState.SUCCEEDED, JobState.DEAD, JobState.CANCELLED)
 """Nothing runs any more; `finished_at` is set. Only an operator's requeue leaves `dead`."""
 
 
+class Shape(StrEnum):
+    """How a kind is run; chosen where it is declared (docs/engine.md, "Three shapes").
+
+    A *stepwise* run is claimed and leased, works outside any transaction and completes under its
+    fence. A *transactional* run is one transaction from claim to completion: the row lock is its
+    lease. A *batch* is many jobs of a kind in one such transaction.
+    """
+
+    STEPWISE = "stepwise"
+    TRANSACTIONAL = "transactional"
+    BATCH = "batch"
+
+
 class Outcome(StrEnum):
     """How one attempt ended."""
 
@@ -34,6 +47,7 @@ class Outcome(StrEnum):
     LOST = "lost"
     HANDED_BACK = "handed_back"
     SNOOZED = "snoozed"
+    THROTTLED = "throttled"
     CANCELLED = "cancelled"
 
 

@@ -16,7 +16,13 @@ class JobAttempt(models.Model):
     the run that follows may start, from the same statement and clock reading as `ended_at`.
     """
 
-    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="attempt_set")
+    job = models.ForeignKey(
+        # The unique index on (job, number) finds a job's attempts.
+        Job,
+        on_delete=models.CASCADE,
+        related_name="attempt_set",
+        db_index=False,
+    )
     number = models.PositiveIntegerField()
     token = models.PositiveBigIntegerField()
     worker = models.CharField(max_length=100)
@@ -35,7 +41,6 @@ class JobAttempt(models.Model):
     class Meta:
         ordering = ("job_id", "number")
         constraints = [
-            models.UniqueConstraint(fields=["job", "token"], name="job_attempt_one_per_token"),
             models.UniqueConstraint(fields=["job", "number"], name="job_attempt_one_per_number"),
             models.CheckConstraint(condition=Q(number__gte=1), name="job_attempt_counts_from_one"),
             models.CheckConstraint(

@@ -25,7 +25,8 @@ class Job(models.Model):
     Three counters are kept apart. `attempts` counts runs started and numbers them from 1, also
     across a requeue. `failures` is the retry budget used: the job is dead when it has more than
     `backoff_s` has waits. `crashes` counts lost workers, which cost no retry; the third is fatal
-    (W-06). `lease_token` is the fence: it only grows, and a write that names an older one is
+    (W-06). `losses` counts doorbells that went missing, perhaps with a worker: from the first on
+    the job runs in a process of its own (ADR 0009). `lease_token` is the fence: it only grows, and a write that names an older one is
     refused. Every time in here was read from the database's clock.
     """
 
@@ -45,6 +46,7 @@ class Job(models.Model):
     attempts = models.PositiveIntegerField(default=0)
     failures = models.PositiveIntegerField(default=0)
     crashes = models.PositiveIntegerField(default=0)
+    losses = models.PositiveIntegerField(default=0)
     backoff_s = ArrayField(models.FloatField(), default=list)
     timeout_s = models.FloatField()
 
@@ -68,7 +70,11 @@ class Job(models.Model):
     class Meta:
         ordering = ("-id",)
         constraints = [
-            models.UniqueConstraint(fields=["dedupe_key"], name="job_dedupe_key_unique"),
+            models.UniqueConstraint(
+                fields=["dedupe_key"],
+                name="job_dedupe_key_unique",
+                condition=Q(dedupe_key__isnull=False),
+            ),
             models.CheckConstraint(
                 condition=Q(state__in=[state.value for state in JobState]), name="job_state_known"
             ),
@@ -114,17 +120,23 @@ class Job(models.Model):
                 condition=Q(state__in=["pending", "retry_wait"]),
             ),
             models.Index(
-                fields=["published_at"], name="job_published_idx", condition=Q(state="queued")
+                fields=["queue", "published_at"],
+                name="job_published_idx",
+                condition=Q(state="queued"),
             ),
             models.Index(
                 fields=["lease_until"], name="job_lease_idx", condition=Q(state="running")
             ),
             models.Index(
-                fields=["queue", "state"],
-                name="job_unfinished_idx",
-                condition=Q(finished_at__isnull=True),
+                fields=["organization_id", "-id"],
+                name="job_organization_idx",
+                condition=Q(organization_id__isnull=False),
             ),
-            models.Index(fields=["organization_id", "-id"], name="job_organization_idx"),
+            models.Index(
+                fields=["organization_id", "kind"],
+                name="job_in_flight_idx",
+                condition=Q(organization_id__isnull=False, finished_at__isnull=True),
+            ),
         ]
 
     def __str__(self) -> str:

@@ -20,15 +20,15 @@ from jobs.trace import current_trace
 _INSERT: Final = """
 INSERT INTO jobs_job (
     id, kind, version, queue, organization_id, payload, dedupe_key, state, attempts, failures,
-    crashes, backoff_s, timeout_s, next_attempt_at, delivery_no, lease_token, lease_owner,
+    crashes, losses, backoff_s, timeout_s, next_attempt_at, delivery_no, lease_token, lease_owner,
     request_id, correlation_id, created_at
 )
 SELECT %(id)s, %(kind)s, %(version)s, %(queue)s, %(organization_id)s, %(payload)s::jsonb,
-    %(dedupe_key)s, 'pending', 0, 0, 0, %(backoff_s)s::float8[], %(timeout_s)s,
+    %(dedupe_key)s, 'pending', 0, 0, 0, 0, %(backoff_s)s::float8[], %(timeout_s)s,
     clock.now + make_interval(secs => %(delay_s)s), 0, 0, '',
     %(request_id)s, %(correlation_id)s, clock.now
 FROM (SELECT clock_timestamp() AS now) AS clock
-ON CONFLICT (dedupe_key) DO NOTHING
+ON CONFLICT (dedupe_key) WHERE dedupe_key IS NOT NULL DO NOTHING
 RETURNING *
 """
 
