@@ -172,6 +172,8 @@ JOB_LEASE_RENEWAL_S = env.float("JOB_LEASE_RENEWAL_S", 5.0)
 SWEEP_INTERVAL_S = env.float("SWEEP_INTERVAL_S", 0.5)
 # How long a doorbell may be on its way before Redis is asked whether it still has it.
 JOB_LOST_AFTER_S = env.float("JOB_LOST_AFTER_S", 10.0)
+# Jobs that ended longer ago are deleted each night with their attempts and answered dead letters.
+JOB_RETENTION_DAYS = env.float("JOB_RETENTION_DAYS", 30.0, validate=validate.Range(min=1))
 WORKER_DB_CONNECTIONS = env.int("WORKER_DB_CONNECTIONS", 32)
 # A worker whose database is away for this long leaves with exit code 1; it is started anew.
 WORKER_AWAY_LIMIT_S = env.float("WORKER_AWAY_LIMIT_S", 30.0)

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
+from datetime import timedelta
 from typing import Any
+
+from django.conf import settings
 
 from jobs.context import JobContext
 from jobs.errors import GiveUp
-from jobs.payloads import Probe, RunOnDead
+from jobs.payloads import Probe, PruneJobs, RunOnDead
 from jobs.queues import MAINTENANCE
 from jobs.registry import handler
 from jobs.retry import exponential
 from jobs.services.deaths import pay_on_dead
+from jobs.services.prune import Pruned, prune_jobs
 
 
 @handler(Probe, queue=MAINTENANCE, timeout_s=3600.0, scope="jobs:probe")
@@ -31,6 +36,16 @@ def probe(payload: Probe, context: JobContext) -> dict[str, Any]:
 def run_on_dead(payload: RunOnDead, context: JobContext) -> None:
     """Do what a burying could not."""
     pay_on_dead(owed=payload, context=context)
+
+
+@handler(PruneJobs, queue=MAINTENANCE, timeout_s=3600.0)
+def prune(payload: PruneJobs, context: JobContext) -> dict[str, Any]:
+    """Delete what ended long ago, batch by batch, each in its own transaction."""
+    total = Pruned()
+    for pruned in prune_jobs(older_than=timedelta(days=settings.JOB_RETENTION_DAYS)):
+        total += pruned
+        context.check()
+    return asdict(total)
 
 
 def _break(payload: Probe) -> None:

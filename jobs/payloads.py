@@ -48,3 +48,9 @@ class RunOnDead(Payload):
     error_class: str
     message: str
     attempts: int
+
+
+class PruneJobs(Payload):
+    """Delete jobs that ended longer ago than JOB_RETENTION_DAYS."""
+
+    KIND: ClassVar[str] = "jobs.prune"
