@@ -174,6 +174,8 @@ SWEEP_INTERVAL_S = env.float("SWEEP_INTERVAL_S", 0.5)
 JOB_LOST_AFTER_S = env.float("JOB_LOST_AFTER_S", 10.0)
 # Jobs that ended longer ago are deleted each night with their attempts and answered dead letters.
 JOB_RETENTION_DAYS = env.float("JOB_RETENTION_DAYS", 30.0, validate=validate.Range(min=1))
+# Unfinished jobs that an organization's clients may have; one more is refused (W-10).
+JOBS_IN_FLIGHT_MAX = env.int("JOBS_IN_FLIGHT_MAX", 50)
 WORKER_DB_CONNECTIONS = env.int("WORKER_DB_CONNECTIONS", 32)
 # A worker whose database is away for this long leaves with exit code 1; it is started anew.
 WORKER_AWAY_LIMIT_S = env.float("WORKER_AWAY_LIMIT_S", 30.0)

@@ -9,8 +9,8 @@ from django.dispatch import receiver
 
 from flagship.services.audit import record
 from jobs.ids import public_id
-from jobs.models import FailedJob
-from jobs.signals import buried, cancelled, discarded, requeued
+from jobs.models import FailedJob, QueuePause
+from jobs.signals import buried, cancelled, discarded, queue_paused, queue_resumed, requeued
 from jobs.trace import Trace, bind_trace
 
 WORKER = "worker"
@@ -55,6 +55,35 @@ def record_cancelled(
         organization_id=organization_id,
         actor=actor or WORKER,
         data={"kind": kind},
+    )
+
+
+@receiver(queue_paused, dispatch_uid="flagship.queue_paused")
+def record_paused(sender: object, *, pause: QueuePause, actor: str, **_: Any) -> None:
+    """An operator paused a queue."""
+    _record_pause("queue.paused", pause, actor)
+
+
+@receiver(queue_resumed, dispatch_uid="flagship.queue_resumed")
+def record_resumed(sender: object, *, pause: QueuePause, actor: str, **_: Any) -> None:
+    """An operator ended a pause before its time."""
+    _record_pause("queue.resumed", pause, actor)
+
+
+def _record_pause(action: str, pause: QueuePause, actor: str) -> None:
+    """Record a decision about a queue; it belongs to no organization."""
+    record(
+        action=action,
+        subject_type="queue",
+        subject_id=pause.queue,
+        organization_id=None,
+        actor=actor,
+        data={
+            "reason": pause.reason,
+            "pausedBy": pause.paused_by,
+            "pausedAt": pause.paused_at.isoformat(),
+            "resumeAt": pause.resume_at.isoformat() if pause.resume_at else None,
+        },
     )
 
 

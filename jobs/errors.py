@@ -139,12 +139,12 @@ class DeadLetterNotOpen(Refusal):
 
 
 class ReasonRequired(Refusal):
-    """A dead letter is not discarded without a reason (D-04)."""
+    """A dead letter is not discarded, nor a queue paused, without a reason (D-04, W-17)."""
 
     code = "REASON_REQUIRED"
     status = 422
     title = "A reason is required."
-    next_step = "Say why in a few words; the reason is kept with the dead letter."
+    next_step = "Say why in a few words; the reason is kept with the decision."
 
 
 class DedupeKeyInUse(Refusal):
@@ -153,4 +153,67 @@ class DedupeKeyInUse(Refusal):
     code = "DEDUPE_KEY_IN_USE"
     status = 409
     title = "Another job has this dedupe key."
-    next_step = "Use another key, or the job named in data.jobId."
+    next_step = "Use another key, or the job in data.jobId; data.differs says how it differs."
+
+
+class JobsInFlightLimit(Refusal):
+    """The organization has as many unfinished jobs as it may (W-10)."""
+
+    code = "JOBS_IN_FLIGHT_LIMIT"
+    status = 429
+    title = "The organization has as many jobs in flight as it may."
+    next_step = (
+        "Wait as Retry-After says, or cancel a job; data.inFlight counts against data.limit."
+    )
+
+    def __init__(self, *, limit: int, in_flight: int, retry_after_s: int) -> None:
+        super().__init__(
+            f"{in_flight} of {limit} jobs are in flight.",
+            data={"limit": limit, "inFlight": in_flight, "retryAfterS": retry_after_s},
+            headers={"Retry-After": str(retry_after_s)},
+        )
+
+
+class QueueNotFound(Refusal):
+    """No queue has this name (W-17)."""
+
+    code = "QUEUE_NOT_FOUND"
+    status = 404
+    title = "The queue does not exist."
+    next_step = "Use one of the names in data.queues."
+
+
+class QueueAlreadyPaused(Refusal):
+    """The queue is paused; the first pause stands (W-17)."""
+
+    code = "QUEUE_ALREADY_PAUSED"
+    status = 409
+    title = "The queue is paused already."
+    next_step = "Leave it, or resume it first; data says since when and until when."
+
+
+class QueueNotPaused(Refusal):
+    """There is no pause to end (W-17)."""
+
+    code = "QUEUE_NOT_PAUSED"
+    status = 409
+    title = "The queue is not paused."
+    next_step = "Nothing is left to do; its jobs are being run."
+
+
+class ScheduleNotFound(Refusal):
+    """No schedule has this name (W-12)."""
+
+    code = "SCHEDULE_NOT_FOUND"
+    status = 404
+    title = "The schedule does not exist."
+    next_step = "Use one of the names on the console's page of schedules."
+
+
+class TooManyStreams(Refusal):
+    """The key, or the process, has as many event streams open as it may."""
+
+    code = "TOO_MANY_STREAMS"
+    status = 429
+    title = "Too many event streams are open."
+    next_step = "Close one, or wait as Retry-After says; data.per says whose limit it is."

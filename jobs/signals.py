@@ -21,3 +21,18 @@ cancelled = Signal()
 
 Arguments: `job_id`, `kind`, `organization_id`, `actor` (empty when a worker confirms).
 """
+
+queue_paused = Signal()
+"""An operator paused a queue. Arguments: `pause`, `actor`."""
+
+queue_resumed = Signal()
+"""An operator ended a pause before its time. Arguments: `pause`, `actor`."""
+
+schedule_paused = Signal()
+"""An operator paused a schedule. Arguments: `name`, `actor`, `reason`."""
+
+schedule_resumed = Signal()
+"""An operator resumed a schedule. Arguments: `name`, `actor`."""
+
+schedule_run_now = Signal()
+"""An operator asked for a run of a schedule. Arguments: `name`, `actor`, `job_id`."""

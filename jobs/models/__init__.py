@@ -5,6 +5,7 @@ from __future__ import annotations
 from jobs.models.attempt import JobAttempt
 from jobs.models.failed_job import FailedJob
 from jobs.models.job import Job
+from jobs.models.queue_pause import QueuePause
 from jobs.models.schedule import Schedule
 
-__all__ = ["FailedJob", "Job", "JobAttempt", "Schedule"]
+__all__ = ["FailedJob", "Job", "JobAttempt", "QueuePause", "Schedule"]
