@@ -10,7 +10,17 @@ from django.dispatch import receiver
 from flagship.services.audit import record
 from jobs.ids import public_id
 from jobs.models import FailedJob, QueuePause
-from jobs.signals import buried, cancelled, discarded, queue_paused, queue_resumed, requeued
+from jobs.signals import (
+    buried,
+    cancelled,
+    discarded,
+    queue_paused,
+    queue_resumed,
+    requeued,
+    schedule_paused,
+    schedule_resumed,
+    schedule_run_now,
+)
 from jobs.trace import Trace, bind_trace
 
 WORKER = "worker"
@@ -68,6 +78,38 @@ def record_paused(sender: object, *, pause: QueuePause, actor: str, **_: Any) ->
 def record_resumed(sender: object, *, pause: QueuePause, actor: str, **_: Any) -> None:
     """An operator ended a pause before its time."""
     _record_pause("queue.resumed", pause, actor)
+
+
+@receiver(schedule_paused, dispatch_uid="flagship.schedule_paused")
+def record_schedule_paused(sender: object, *, name: str, actor: str, reason: str, **_: Any) -> None:
+    """An operator paused a schedule."""
+    _record_schedule("schedule.paused", name, actor, reason=reason[:1000])
+
+
+@receiver(schedule_resumed, dispatch_uid="flagship.schedule_resumed")
+def record_schedule_resumed(sender: object, *, name: str, actor: str, **_: Any) -> None:
+    """An operator resumed a schedule."""
+    _record_schedule("schedule.resumed", name, actor)
+
+
+@receiver(schedule_run_now, dispatch_uid="flagship.schedule_run_now")
+def record_schedule_run_now(
+    sender: object, *, name: str, actor: str, job_id: uuid.UUID, **_: Any
+) -> None:
+    """An operator asked for a run of a schedule."""
+    _record_schedule("schedule.triggered", name, actor, jobId=public_id("job", job_id))
+
+
+def _record_schedule(action: str, name: str, actor: str, **more: str) -> None:
+    """Record a decision about a schedule; it belongs to no organization."""
+    record(
+        action=action,
+        subject_type="schedule",
+        subject_id=name,
+        organization_id=None,
+        actor=actor,
+        data=more,
+    )
 
 
 def _record_pause(action: str, pause: QueuePause, actor: str) -> None:

@@ -6,6 +6,7 @@ import json
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
@@ -15,6 +16,7 @@ from jobs.errors import InvalidPayload, UnknownKind
 from jobs.payloads import Payload
 from jobs.queues import QUEUES
 from jobs.retry import RetryPolicy
+from jobs.rhythm import CatchUp, Rhythm
 from jobs.states import Shape
 
 P = TypeVar("P", bound=Payload)
@@ -22,6 +24,11 @@ Function = Callable[[P, JobContext], dict[str, Any] | None]
 BatchFunction = Callable[[Sequence[BatchItem[P]]], None]
 OnDead = Callable[[P, Death], None]
 OnRequeue = Callable[[P, uuid.UUID], None]
+PayloadFactory = Callable[[datetime], Payload]
+
+GRACE_S: Final = 30.0
+SOME_TIME: Final = datetime(2000, 1, 1, tzinfo=UTC)
+"""A planned time for which every schedule can make its payload."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +69,26 @@ class ScheduledJob:
     """One declaration of recurring work: exactly one of `every_s` and `cron` is set."""
 
     name: str
-    payload: Payload
-    every_s: float | None
-    cron: str
-    timezone: str
+    payload: Payload | PayloadFactory
+    every_s: float | None = None
+    cron: str = ""
+    timezone: str = "UTC"
+    catch_up: CatchUp = CatchUp.ONE
+    grace_s: float = GRACE_S
+
+    @property
+    def rhythm(self) -> Rhythm:
+        """When it is due."""
+        return Rhythm(self.every_s, self.cron, self.timezone)
+
+    @property
+    def kind(self) -> str:
+        """The kind of its jobs; a payload that is made is made once to ask it."""
+        return self.payload_for(SOME_TIME).KIND
+
+    def payload_for(self, planned_at: datetime) -> Payload:
+        """Return what the run of a planned time (UTC) is given."""
+        return self.payload if isinstance(self.payload, Payload) else self.payload(planned_at)
 
 
 _handlers: Final[dict[str, Handler]] = {}
@@ -168,21 +191,36 @@ def batch_handler(
 
 def schedule(
     name: str,
-    payload: Payload,
+    payload: Payload | PayloadFactory,
     *,
     every_s: float | None = None,
     cron: str = "",
     timezone: str = "UTC",
+    catch_up: CatchUp = CatchUp.ONE,
+    grace_s: float | None = None,
 ) -> None:
-    """Declare recurring work, in an app's `schedules` module.
+    """Declare recurring work, in an app's `schedules` module (docs/schedules.md).
 
-    Raises: ValueError for a name declared twice or without exactly one of `every_s` and `cron`.
+    `payload` is the same for every run, or a pure function of the planned time (UTC), called once
+    for each run: of a run that is late it gets the time that was planned. `cron` is read on the
+    wall clock of `timezone`. A period is missed when nobody ran it for `grace_s` seconds (default:
+    30, or half of a shorter period); `catch_up` says what then: one run for all that were missed,
+    a run for each, or none.
+
+    Raises: ValueError for a name declared twice, without exactly one of `every_s` and `cron`, and
+    for a cron expression, time zone or grace that makes no sense: all of them at import.
     """
-    if (every_s is None) == (not cron) or (every_s is not None and every_s <= 0):
-        raise ValueError(f"{name}: give either every_s or cron")
-    if name in _schedules:
-        raise ValueError(f"the schedule {name} is declared twice")
-    _schedules[name] = ScheduledJob(name, payload, every_s, cron, timezone)
+    if name in _schedules or not 0 < len(name) <= 100:
+        raise ValueError(f"the schedule {name} is declared twice, or its name is no name")
+    if grace_s is None:
+        grace_s = GRACE_S if every_s is None else min(GRACE_S, every_s / 2)
+    elif not 0 <= grace_s < float("inf"):
+        raise ValueError(f"{name}: grace_s must not be negative")
+    try:
+        Rhythm(every_s, cron, timezone)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+    _schedules[name] = ScheduledJob(name, payload, every_s, cron, timezone, catch_up, grace_s)
 
 
 def get_handler(kind: str) -> Handler:
@@ -199,6 +237,11 @@ def get_handler(kind: str) -> Handler:
 def all_handlers() -> list[Handler]:
     """Return every handler, by kind."""
     return [_handlers[kind] for kind in sorted(_handlers)]
+
+
+def get_schedule(name: str) -> ScheduledJob | None:
+    """Return a declaration; None when this code has none of that name."""
+    return _schedules.get(name)
 
 
 def scheduled() -> list[ScheduledJob]:

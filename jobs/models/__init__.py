@@ -6,6 +6,6 @@ from jobs.models.attempt import JobAttempt
 from jobs.models.failed_job import FailedJob
 from jobs.models.job import Job
 from jobs.models.queue_pause import QueuePause
-from jobs.models.schedule import Schedule
+from jobs.models.schedule import Schedule, ScheduleRun
 
-__all__ = ["FailedJob", "Job", "JobAttempt", "QueuePause", "Schedule"]
+__all__ = ["FailedJob", "Job", "JobAttempt", "QueuePause", "Schedule", "ScheduleRun"]

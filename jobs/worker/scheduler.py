@@ -12,12 +12,13 @@ from django.db import DatabaseError, InterfaceError, connection
 from django_rq.queues import DjangoScheduler
 from redis.exceptions import RedisError
 
-from jobs.services.schedules import sync_schedules
+from jobs.services.schedules import prune_schedule_runs, sync_schedules
 from jobs.services.sweep import Sweeper
 
 logger = logging.getLogger(__name__)
 
 BACKOFF_MAX_S = 5.0
+PRUNE_EVERY_S = 60.0
 
 
 class SweepingScheduler(DjangoScheduler):
@@ -33,6 +34,7 @@ class SweepingScheduler(DjangoScheduler):
         super().__init__(*arguments, **options)  # type: ignore[no-untyped-call]
         self._stopping = False
         self._synced = False
+        self._pruned_at = float("-inf")
 
     def run(self, burst: bool = False) -> None:
         """Pass after pass, SWEEP_INTERVAL_S apart, until SIGTERM or SIGINT; one pass if `burst`."""
@@ -55,12 +57,25 @@ class SweepingScheduler(DjangoScheduler):
                 sync_schedules()
                 self._synced = True
             swept = sweeper.run()
+            self._prune()
         except (DatabaseError, InterfaceError) as error:
             logger.warning("the database is away: %s", error)
             connection.close()
             return False
+        except Exception:
+            # Whatever it is, ending would stop every retry and schedule of the system.
+            logger.exception("a pass failed")
+            connection.close()
+            return False
         self._show()
         return swept
+
+    def _prune(self) -> None:
+        """Delete old history of schedules, a bounded piece at a time, now and then."""
+        now = time.monotonic()
+        if now - self._pruned_at >= PRUNE_EVERY_S:
+            self._pruned_at = now
+            prune_schedule_runs()
 
     def _show(self) -> None:
         """Let `rq` tools see a living scheduler."""
