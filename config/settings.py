@@ -192,6 +192,18 @@ SOURCE_ARCHIVE_BYTES = env.int("SOURCE_ARCHIVE_BYTES", 50 * 1024**2)
 SOURCE_UNPACKED_BYTES = env.int("SOURCE_UNPACKED_BYTES", 256 * 1024**2)
 SOURCE_FILES = env.int("SOURCE_FILES", 10_000)
 
+# --- Telemetry and heartbeats -----------------------------------------------------------------
+# shared: a table, seen by every process; memory: each process sees its own.
+TELEMETRY_SINK = env.str("TELEMETRY_SINK", "shared", validate=validate.OneOf(["shared", "memory"]))
+TELEMETRY_KEEP_S = env.float("TELEMETRY_KEEP_S", 7 * 24 * 3600.0)
+TELEMETRY_KEEP_EVENTS = env.int("TELEMETRY_KEEP_EVENTS", 100_000)
+# Event streams open at once; a reader that takes nothing for that long is cut off.
+TELEMETRY_STREAMS_PER_KEY = env.int("TELEMETRY_STREAMS_PER_KEY", 10)
+TELEMETRY_STREAMS_MAX = env.int("TELEMETRY_STREAMS_MAX", 500)
+TELEMETRY_STALL_S = env.float("TELEMETRY_STALL_S", 30.0)
+WORKER_HEARTBEAT_S = env.float("WORKER_HEARTBEAT_S", 30.0)
+WORKER_STALE_S = env.float("WORKER_STALE_S", 120.0)
+
 # --- Logs -------------------------------------------------------------------------------------
 LOG_LEVEL = env.str("LOG_LEVEL", "INFO")
 LOGGING = {

@@ -26,6 +26,8 @@ SCOPES = (
     "jobs:write",
     "jobs:probe",
     "audit:read",
+    "telemetry:read",
+    "workers:read",
 )
 PREFIX_ALPHABET = string.digits + string.ascii_lowercase
 LAST_USED_STEP = timedelta(minutes=1)

@@ -7,5 +7,16 @@ from jobs.models.failed_job import FailedJob
 from jobs.models.job import Job
 from jobs.models.queue_pause import QueuePause
 from jobs.models.schedule import Schedule, ScheduleRun
+from jobs.models.telemetry import TelemetryEvent
+from jobs.models.worker import WorkerHeartbeat
 
-__all__ = ["FailedJob", "Job", "JobAttempt", "QueuePause", "Schedule", "ScheduleRun"]
+__all__ = [
+    "FailedJob",
+    "Job",
+    "JobAttempt",
+    "QueuePause",
+    "Schedule",
+    "ScheduleRun",
+    "TelemetryEvent",
+    "WorkerHeartbeat",
+]

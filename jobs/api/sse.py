@@ -1,0 +1,102 @@
+"""Server-sent events: the format, the redirect to where they are served, who may have one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from django.http import HttpResponseRedirect
+from rest_framework.renderers import BaseRenderer
+
+from jobs.errors import TooManyStreams
+
+
+class EventStreamRenderer(BaseRenderer):
+    """Lets clients that ask for an event stream pass content negotiation."""
+
+    media_type = "text/event-stream"
+    format = "events"
+
+    def render(
+        self,
+        data: Any,
+        accepted_media_type: str | None = None,
+        renderer_context: Mapping[str, Any] | None = None,
+    ) -> bytes:
+        """Never called: the stream is written by the view."""
+        raise NotImplementedError
+
+
+class TemporaryRedirect(HttpResponseRedirect):
+    """307: the same method, at another address."""
+
+    status_code = 307
+
+
+def block(data: Mapping[str, Any], *, position: int, name: str = "") -> bytes:
+    """Return one event; JSON has no line breaks of its own. Without a name it is a `message`."""
+    kind = f"event: {name}\n" if name else ""
+    return f"id: {position}\n{kind}data: {json.dumps(data, default=str)}\n\n".encode()
+
+
+def heartbeat(position: int) -> bytes:
+    """Return a sign of life that also moves the reader's Last-Event-ID; it is no event."""
+    return f": heartbeat\nid: {position}\n\n".encode()
+
+
+class Places:
+    """The streams open in this process, by API key. Used from threads and from the event loop."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: Counter[uuid.UUID] = Counter()
+
+    def count(self) -> int:
+        """Return how many are open."""
+        return self._open.total()
+
+    def check(self, key: uuid.UUID, *, per_key: int, per_process: int) -> None:
+        """Raise TooManyStreams if one more would be too many."""
+        for open_now, limit, what in (
+            (self._open[key], per_key, "key"),
+            (self._open.total(), per_process, "process"),
+        ):
+            if open_now >= limit:
+                raise TooManyStreams(
+                    f"{open_now} streams of this {what} are open.",
+                    data={"limit": limit, "open": open_now, "per": what},
+                    headers={"Retry-After": "10"},
+                )
+
+    def take(self, key: uuid.UUID) -> None:
+        """Count a stream that begins; `give_back` when it ends."""
+        with self._lock:
+            self._open[key] += 1
+
+    def give_back(self, key: uuid.UUID) -> None:
+        """Count it no more."""
+        with self._lock:
+            self._open[key] -= 1
+            if not self._open[key]:
+                del self._open[key]
+
+
+async def cutting(chunks: AsyncIterator[bytes], stall_s: float) -> AsyncIterator[bytes]:
+    """Pass chunks on; end the response when its reader takes none for `stall_s` seconds.
+
+    While a generator is suspended at `yield` only somebody else can end it, so a timer cancels the
+    task that sends the response; the server then closes the connection.
+    """
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+    assert task is not None  # noqa: S101 (a response is sent by a task)
+    async for chunk in chunks:
+        timer = loop.call_later(stall_s, task.cancel)
+        try:
+            yield chunk
+        finally:
+            timer.cancel()

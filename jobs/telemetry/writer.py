@@ -1,0 +1,109 @@
+"""Writing behind the work: a bounded buffer and one thread per process."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from jobs.telemetry.event import Draft
+
+logger = logging.getLogger(__name__)
+
+WAITING_MAX: Final = 5_000
+BATCH: Final = 200
+GATHER_S: Final = 0.02
+"""How long a first event waits for company, so that a burst is one statement."""
+AGAIN_S: Final = (0.2, 5.0)
+"""Waits after a failed write: the first, and the longest."""
+
+
+class Writer:
+    """Hands drafts to `store` in another thread; `put` neither waits nor raises.
+
+    When the store fails the drafts are kept and tried again. When more than WAITING_MAX wait, the
+    oldest go: of a long outage the end is worth more than the beginning. The thread is a daemon;
+    what it has not written is given FLUSH_S at the end of the process.
+    """
+
+    FLUSH_S: Final = 2.0
+
+    def __init__(self, store: Callable[[list[Draft]], None]) -> None:
+        self._store = store
+        self._changed = threading.Condition()
+        self._waiting: deque[Draft] = deque()
+        self._dropped = 0
+        self._is_writing = False
+        self._thread: threading.Thread | None = None
+        self._pid = os.getpid()
+        atexit.register(self.flush)
+
+    @property
+    def dropped(self) -> int:
+        """How many drafts this process has given up."""
+        return self._dropped
+
+    def put(self, draft: Draft) -> None:
+        """Take a draft; it is written soon."""
+        if self._pid != os.getpid():
+            self._begin_anew()
+        with self._changed:
+            self._waiting.append(draft)
+            if len(self._waiting) > WAITING_MAX:
+                self._waiting.popleft()
+                self._dropped += 1
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
+                self._thread.start()
+            self._changed.notify_all()
+
+    def flush(self, limit_s: float = FLUSH_S) -> bool:
+        """Wait until everything is written, `limit_s` seconds at most; return whether it is."""
+        if self._pid != os.getpid():
+            return True
+        with self._changed:
+            return self._changed.wait_for(
+                lambda: not self._waiting and not self._is_writing, limit_s
+            )
+
+    def _begin_anew(self) -> None:
+        """In a forked child: the thread and what waits belong to the parent."""
+        self._changed = threading.Condition()
+        self._waiting = deque()
+        self._is_writing = False
+        self._thread = None
+        self._pid = os.getpid()
+
+    def _run(self) -> None:
+        wait_s = AGAIN_S[0]
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: bool(self._waiting))
+            time.sleep(GATHER_S)
+            with self._changed:
+                batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+                self._is_writing = True
+            is_stored = self._attempt(batch)
+            with self._changed:
+                self._is_writing = False
+                if not is_stored:
+                    self._waiting.extendleft(reversed(batch))
+                self._changed.notify_all()
+            if is_stored:
+                wait_s = AGAIN_S[0]
+            else:
+                time.sleep(wait_s)
+                wait_s = min(wait_s * 2, AGAIN_S[1])
+
+    def _attempt(self, batch: list[Draft]) -> bool:
+        try:
+            self._store(batch)
+        except Exception as error:
+            logger.warning("%d telemetry events wait: %s", len(batch), error)
+            return False
+        return True
