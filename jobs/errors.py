@@ -10,13 +10,15 @@ class Refusal(Exception):
 
     Subclasses state the code (stable, upper snake case), the HTTP status, a title for the
     catalogue and what the caller should do next. `data` is the machine-readable part of the
-    answer, `headers` go onto the HTTP response. Source: E-02, E-03.
+    answer, `example` shows it in the documentation, `headers` go onto the HTTP response.
+    Source: E-02, E-03.
     """
 
     code: ClassVar[str] = "REFUSED"
     status: ClassVar[int] = 400
     title: ClassVar[str] = "The request was refused."
     next_step: ClassVar[str] = "Read the message, correct the request and send it again."
+    example: ClassVar[dict[str, Any]] = {}
 
     def __init__(
         self,
@@ -90,7 +92,12 @@ class InvalidPayload(Refusal):
     code = "INVALID_PAYLOAD"
     status = 422
     title = "The payload does not match the schema of its kind."
-    next_step = "Correct the field named in data.field; the schemas are listed by kind in the docs."
+    next_step = "Correct the field named in data.field; GET /api/jobs/kinds has the schemas."
+    example = {
+        "kind": "jobs.probe",
+        "field": "sleep_s",
+        "problems": [{"field": "sleep_s", "problem": "Input should be greater than or equal to 0"}],
+    }
 
 
 class UnknownKind(Refusal):
@@ -100,6 +107,7 @@ class UnknownKind(Refusal):
     status = 422
     title = "No such kind of job is offered."
     next_step = "Use one of the kinds in data.kinds."
+    example = {"kinds": ["jobs.probe"]}
 
 
 class JobNotFound(Refusal):
@@ -118,6 +126,7 @@ class JobAlreadyFinished(Refusal):
     status = 409
     title = "The job has already ended."
     next_step = "Read the job to see how it ended; data.state names its state."
+    example = {"state": "succeeded"}
 
 
 class DeadLetterNotFound(Refusal):
@@ -154,6 +163,13 @@ class DedupeKeyInUse(Refusal):
     status = 409
     title = "Another job has this dedupe key."
     next_step = "Use another key, or the job in data.jobId; data.differs says how it differs."
+    example = {
+        "jobId": "job_0193a1b2c3d474e5a60718293a4b5c6d",
+        "kind": "jobs.probe",
+        "state": "running",
+        "createdAt": "2026-01-15T10:00:00+00:00",
+        "differs": ["payload.note"],
+    }
 
 
 class JobsInFlightLimit(Refusal):
@@ -162,9 +178,8 @@ class JobsInFlightLimit(Refusal):
     code = "JOBS_IN_FLIGHT_LIMIT"
     status = 429
     title = "The organization has as many jobs in flight as it may."
-    next_step = (
-        "Wait as Retry-After says, or cancel a job; data.inFlight counts against data.limit."
-    )
+    next_step = "Wait as Retry-After says, or cancel a job; `data` has the usage."
+    example = {"limit": 50, "inFlight": 50, "retryAfterS": 3}
 
     def __init__(self, *, limit: int, in_flight: int, retry_after_s: int) -> None:
         super().__init__(
@@ -181,6 +196,7 @@ class QueueNotFound(Refusal):
     status = 404
     title = "The queue does not exist."
     next_step = "Use one of the names in data.queues."
+    example = {"queues": ["flagship:audit", "flagship:usage"]}
 
 
 class QueueAlreadyPaused(Refusal):
@@ -190,6 +206,13 @@ class QueueAlreadyPaused(Refusal):
     status = 409
     title = "The queue is paused already."
     next_step = "Leave it, or resume it first; data says since when and until when."
+    example = {
+        "queue": "flagship:content",
+        "pausedAt": "2026-01-15T09:58:00+00:00",
+        "pausedBy": "admin:ann",
+        "reason": "The model provider is down",
+        "resumeAt": None,
+    }
 
 
 class QueueNotPaused(Refusal):
@@ -199,6 +222,7 @@ class QueueNotPaused(Refusal):
     status = 409
     title = "The queue is not paused."
     next_step = "Nothing is left to do; its jobs are being run."
+    example = {"queue": "flagship:content"}
 
 
 class ScheduleNotFound(Refusal):

@@ -8,11 +8,12 @@ from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
 from rest_framework import serializers
 
 from flagship.api.serializers import StrictSerializer, camel
 from flagship.services.idempotency import is_key_required
+from jobs.errors import Refusal
 
 MUTATING = ("POST", "PUT", "PATCH")
 HEADERS = {
@@ -72,7 +73,9 @@ class FlagShipAutoSchema(AutoSchema):
         bodies = super()._get_response_bodies(direction)
         for status, text in self._errors().items():
             if direction == "response" and status not in bodies:
-                response = OpenApiResponse(ErrorEnvelope, description=text)
+                response = OpenApiResponse(
+                    ErrorEnvelope, description=text, examples=self._examples_of(status)
+                )
                 bodies[status] = self._get_response_for_code(  # type: ignore[no-untyped-call]
                     response, status, ["application/json"], direction
                 )
@@ -93,7 +96,35 @@ class FlagShipAutoSchema(AutoSchema):
             errors |= {"415": "The body's media type is not read here."}
         if self.method in (*MUTATING, "GET"):
             errors |= {"422": "Fields or parameters are not valid."}
+        for refusal in self._refusals():
+            status, told = str(refusal.status), f"`{refusal.code}`: {refusal.title}"
+            errors[status] = f"{errors[status]} {told}" if status in errors else told
         return errors
+
+    def _refusals(self) -> tuple[type[Refusal], ...]:
+        """Return the refusals that the view says are its method's own."""
+        declared: dict[str, tuple[type[Refusal], ...]] = getattr(self.view, "refusals", {})
+        return declared.get(self.method, ())
+
+    def _examples_of(self, status: str) -> list[OpenApiExample]:
+        """Show how each of them looks."""
+        return [
+            OpenApiExample(
+                refusal.code,
+                value={
+                    "error": refusal.code,
+                    "message": refusal.title,
+                    "data": refusal.example,
+                    "requestId": "req_0193a1b2c3d474e5a60718293a4b5c6d",
+                    "correlationId": "nextjs_1735689600000_a1b2c3d4",
+                    "timestamp": "2026-01-15T10:30:00.000Z",
+                },
+                response_only=True,
+                status_codes=[status],
+            )
+            for refusal in self._refusals()
+            if str(refusal.status) == status
+        ]
 
 
 class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # its metaclass is untyped

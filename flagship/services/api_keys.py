@@ -25,10 +25,13 @@ SCOPES = (
     "jobs:read",
     "jobs:write",
     "jobs:probe",
+    "queues:read",
     "audit:read",
     "telemetry:read",
     "workers:read",
 )
+OPERATOR_SCOPES = ("queues:manage",)
+"""Over the whole platform: for keys of operators, never issued with the others."""
 PREFIX_ALPHABET = string.digits + string.ascii_lowercase
 LAST_USED_STEP = timedelta(minutes=1)
 
@@ -42,7 +45,7 @@ def issue_api_key(
     Source: F-01.
     """
     wanted = sorted(set(scopes))
-    unknown = set(wanted) - set(SCOPES)
+    unknown = set(wanted) - {*SCOPES, *OPERATOR_SCOPES}
     if unknown or not 0 < len(name) <= 100:
         raise ValueError(f"unknown scopes {sorted(unknown)}" if unknown else "a key has a name")
     prefix = "".join(secrets.choice(PREFIX_ALPHABET) for _ in range(12))
