@@ -114,6 +114,8 @@ DATABASES: dict[str, Any] = {
         "OPTIONS": {
             "connect_timeout": 2,
             "application_name": "flagship",
+            # The engine's statements keep their plans; behind a pooler that cannot, set it to 0.
+            "prepare_threshold": env.int("DATABASE_PREPARE_THRESHOLD", 5) or None,
             "options": "-c statement_timeout=15000 -c lock_timeout=3000"
             " -c idle_in_transaction_session_timeout=15000",
         },
@@ -166,6 +168,14 @@ RQ = {
 }
 RQ_SHOW_ADMIN_LINK = False
 WORKER_SLOTS = env.int("WORKER_SLOTS", 100)
+# Threads for transactional and batch jobs, which wait for nothing but the database.
+WORKER_LANES = env.int("WORKER_LANES", 4)
+# Processes at once for jobs that must run alone.
+WORKER_CELLS = env.int("WORKER_CELLS", 4)
+# A worker that grows beyond this leaves, and is started anew; 0 is no limit.
+WORKER_MEMORY_BYTES = env.int("WORKER_MEMORY_BYTES", 0)
+# A worker in which no thread could run for this long is stuck in C and ends itself.
+WORKER_FREEZE_LIMIT_S = env.float("WORKER_FREEZE_LIMIT_S", 20.0)
 WORKER_DRAIN_LIMIT_S = env.float("WORKER_DRAIN_LIMIT_S", 25.0)
 JOB_LEASE_S = env.float("JOB_LEASE_S", 15.0)
 JOB_LEASE_RENEWAL_S = env.float("JOB_LEASE_RENEWAL_S", 5.0)

@@ -10,11 +10,17 @@ from jobs.retry import RetryPolicy, exponential, linear, never
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """A named lane of work and what a failure in it costs by default."""
+    """A named lane of work and what a failure in it costs by default.
+
+    Of a worker's slots, `own_slots` more than the shared ones are kept for this queue, so that
+    another that is slow cannot starve it; `slots_max` bounds it in one worker.
+    """
 
     name: str
     retry: RetryPolicy
     purpose: str
+    own_slots: int = 2
+    slots_max: int | None = None
 
 
 AUDIT: Final = "flagship:audit"
@@ -34,7 +40,8 @@ QUEUES: Final[dict[str, Queue]] = {
         Queue(NOTIFICATIONS, linear(3), "alerts to people"),
         Queue(AUTO_ACTIONS, exponential(3), "automated enforcement"),
         Queue(MAINTENANCE, never(), "scheduled tasks and drills"),
-        Queue(BUILDS, RetryPolicy((1.0, 5.0)), "site builds"),
+        # Each build is a process of its own, with the machine's memory to share.
+        Queue(BUILDS, RetryPolicy((1.0, 5.0)), "site builds", slots_max=8),
         Queue(CONTENT, RetryPolicy((60.0, 300.0, 900.0)), "content pipeline"),
         Queue(BILLING, exponential(5), "identity and billing"),
     )

@@ -58,8 +58,12 @@ class Handler:
 
         Raises: InvalidPayload, naming the first field that does not fit.
         """
+        return self.load_json(json.dumps(stored))
+
+    def load_json(self, stored: str | bytes) -> Payload:
+        """Read a stored payload, given as text, with today's class. Raises: InvalidPayload."""
         try:
-            return self.payload.model_validate_json(json.dumps(stored))
+            return self.payload.model_validate_json(stored)
         except ValidationError as error:
             raise _refuse(self.kind, error) from None
 
@@ -124,6 +128,7 @@ def handler(
         raise ValueError(f"{payload.KIND}: batches are declared with batch_handler")
     if isolated and shape is not Shape.STEPWISE:
         raise ValueError(f"{payload.KIND}: only stepwise kinds can be isolated")
+    policy = _policy(payload, queue, timeout_s, retry)
 
     def register(function: Function[P]) -> Function[P]:
         _register(
@@ -132,7 +137,7 @@ def handler(
                 function,
                 queue,
                 timeout_s,
-                _policy(payload, queue, timeout_s, retry),
+                policy,
                 on_dead,
                 on_requeue,
                 scope,
@@ -167,6 +172,7 @@ def batch_handler(
     """
     if size < 2:
         raise ValueError(f"{payload.KIND}: a batch has a size of two or more")
+    policy = _policy(payload, queue, timeout_s, retry)
 
     def register(function: BatchFunction[P]) -> BatchFunction[P]:
         _register(
@@ -175,7 +181,7 @@ def batch_handler(
                 function,
                 queue,
                 timeout_s,
-                _policy(payload, queue, timeout_s, retry),
+                policy,
                 on_dead,
                 on_requeue,
                 None,

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Final
 
-from django.db import connection
+from jobs.clients.postgres import run
+from jobs.services.endings import SUSPECT_AFTER
 
-_CLAIM: Final = """
+_CLAIM: Final = f"""
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
-claimed AS (
-    UPDATE jobs_job SET state = 'running', attempts = attempts + 1,
+free AS (
+    SELECT job.id FROM jobs_job AS job, clock
+    WHERE job.id = ANY(%(ids)s::uuid[]) AND job.state IN ('pending', 'queued', 'retry_wait')
+        AND job.next_attempt_at <= clock.now
+        AND (%(suspects)s OR job.crashes + job.losses < {SUSPECT_AFTER})
+    FOR NO KEY UPDATE OF job SKIP LOCKED
+), claimed AS (
+    UPDATE jobs_job AS job SET state = 'running', attempts = attempts + 1,
         lease_token = lease_token + 1, lease_owner = %(worker)s,
-        lease_until = clock.now + make_interval(secs => %(lease_s)s),
+        lease_until = clock.now + make_interval(secs => %(lease_s)s::float8),
         next_attempt_at = NULL, published_at = NULL, started_at = clock.now
-    FROM clock
-    WHERE id = %(job_id)s AND state IN ('pending', 'queued', 'retry_wait')
-        AND next_attempt_at <= clock.now
-    RETURNING id, kind, version, queue, organization_id, payload, attempts, lease_token,
+    FROM clock, free WHERE job.id = free.id
+    RETURNING job.id, kind, version, queue, organization_id, payload, attempts, lease_token,
         timeout_s, request_id, correlation_id, started_at
 ), attempt AS (
     INSERT INTO jobs_jobattempt (job_id, number, token, worker, outcome, started_at,
@@ -30,7 +34,7 @@ claimed AS (
     FROM claimed
 )
 SELECT * FROM claimed
-"""
+"""  # noqa: S608 (no input in it)
 _RENEW: Final = """
 UPDATE jobs_job SET lease_until = clock_timestamp() + make_interval(secs => %(lease_s)s)
 FROM (
@@ -54,14 +58,14 @@ WHERE job.state = 'running'
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A job this worker may run as long as nobody raises its fence."""
+    """A job this worker may run as long as nobody raises its fence. `payload` is JSON text."""
 
     job_id: uuid.UUID
     kind: str
     version: int
     queue: str
     organization_id: uuid.UUID | None
-    payload: dict[str, Any]
+    payload: str
     attempt: int
     token: int
     timeout_s: float
@@ -83,18 +87,24 @@ class Lease:
 
 
 def claim(*, job_id: uuid.UUID, worker: str, lease_s: float) -> Claimed | None:
-    """Take a waiting job that is due: one statement, so that of many callers one gets it.
+    """Take one waiting job that is due, whatever has happened to it before; see `claim_many`."""
+    claimed = claim_many(job_ids=[job_id], worker=worker, lease_s=lease_s, suspects=True)
+    return claimed[0] if claimed else None
 
-    Returns None when there is nothing to run: a second doorbell, a job not yet due, finished,
-    cancelled or held by somebody else. Units: `lease_s` in seconds from now.
+
+def claim_many(
+    *, job_ids: Sequence[uuid.UUID], worker: str, lease_s: float, suspects: bool = False
+) -> list[Claimed]:
+    """Take those of the jobs that wait and are due: one statement, so that one caller gets each.
+
+    What is not returned is not to be run here: a second doorbell, a job not yet due, finished,
+    cancelled, or held by somebody else this moment. A job that was lost with its worker before is
+    only taken by a caller that runs it alone (`suspects`, W-06).
+    Units: `lease_s` in seconds from now.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(_CLAIM, {"job_id": job_id, "worker": worker, "lease_s": lease_s})
-        row = cursor.fetchone()
-    if row is None:
-        return None
-    values = dict(zip(_COLUMNS, row, strict=True))
-    return Claimed(**(values | {"payload": json.loads(values["payload"])}))
+    parameters = {"ids": job_ids, "worker": worker, "lease_s": lease_s, "suspects": suspects}
+    rows = run(_CLAIM, parameters)
+    return [Claimed(**dict(zip(_COLUMNS, row, strict=True))) for row in rows]
 
 
 def renewal(leases: Iterable[Lease], lease_s: float) -> tuple[str, dict[str, Any]]:

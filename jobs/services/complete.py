@@ -6,8 +6,7 @@ import json
 import uuid
 from typing import Any, Final
 
-from django.db import connection
-
+from jobs.clients.postgres import run
 from jobs.errors import LeaseLost
 from jobs.models import Job
 from jobs.services.claim import Lease
@@ -66,8 +65,6 @@ def has_completed(*, job_id: uuid.UUID, token: int) -> bool:
 
 
 def _fenced(statement: str, lease: Lease, parameters: dict[str, str | None]) -> None:
-    with connection.cursor() as cursor:
-        fence: dict[str, Any] = {"job_id": lease.job_id, "token": lease.token}
-        cursor.execute(statement, fence | parameters)
-        if cursor.fetchone() is None:
-            raise LeaseLost(f"job {lease.job_id.hex} is not held under token {lease.token}")
+    fence: dict[str, Any] = {"job_id": lease.job_id, "token": lease.token}
+    if not run(statement, fence | parameters):
+        raise LeaseLost(f"job {lease.job_id.hex} is not held under token {lease.token}")

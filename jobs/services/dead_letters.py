@@ -21,7 +21,7 @@ WHERE id = %(id)s AND state = 'open'
 RETURNING *
 """
 _REVIVE: Final = """
-UPDATE jobs_job SET state = 'pending', failures = 0, crashes = 0, finished_at = NULL,
+UPDATE jobs_job SET state = 'pending', failures = 0, crashes = 0, losses = 0, finished_at = NULL,
     next_attempt_at = clock_timestamp()
 WHERE id = %(job_id)s AND state = 'dead'
 RETURNING *

@@ -13,6 +13,9 @@ from jobs.states import Outcome
 CRASHES_MAX: Final = 3
 """A job that loses its worker this often is dead (W-06)."""
 
+SUSPECT_AFTER: Final = 2
+"""Lost this often, with a worker or on the way to one, a job runs in a process of its own."""
+
 MESSAGE_CHARS: Final = 2_000
 TRACEBACK_CHARS: Final = 20_000
 
@@ -78,6 +81,13 @@ def handed_back() -> Ending:
 def snoozed(delay_s: float, reason: str) -> Ending:
     """The handler asked to be called again later; it costs nothing."""
     return Ending(Outcome.SNOOZED, message=_storable(reason)[:MESSAGE_CHARS], wait_s=delay_s)
+
+
+def throttled(retry_after_s: float, message: str) -> Ending:
+    """A remote service asked to wait; it costs nothing (W-16)."""
+    return Ending(
+        Outcome.THROTTLED, message=_storable(message)[:MESSAGE_CHARS], wait_s=retry_after_s
+    )
 
 
 def cancelled(error: BaseException | None = None) -> Ending:

@@ -31,7 +31,7 @@ CONFLICTS: Final = ("40001", "40P01", "55P03")
 
 _NEXT_STATE: Final = f"""
 CASE WHEN job.cancel_requested_at IS NOT NULL OR %(outcome)s = 'cancelled' THEN 'cancelled'
-    WHEN %(crashed)s > 0 AND job.crashes + %(crashed)s >= {CRASHES_MAX} THEN 'dead'
+    WHEN %(crashed)s > 0 AND job.crashes + job.losses + %(crashed)s >= {CRASHES_MAX} THEN 'dead'
     WHEN %(permanent)s THEN 'dead'
     WHEN %(spent)s > 0 AND job.failures + %(spent)s > cardinality(job.backoff_s) THEN 'dead'
     WHEN %(crashed)s > 0 OR %(outcome)s = 'handed_back' THEN 'pending'

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import logging
 import uuid
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
-from django.db import DatabaseError, connection
+from django.db import DatabaseError
 
-from jobs.clients.doorbells import has_lost_its_data, set_marker, waiting
+from jobs.clients.doorbells import job_id_of, ring, standing
+from jobs.clients.postgres import run
 from jobs.errors import LeaseLost
+from jobs.queues import QUEUES
 from jobs.services.claim import Lease
 from jobs.services.endings import lost
+from jobs.services.publisher import ring_for
 from jobs.services.release import release
 
 logger = logging.getLogger(__name__)
+
+WINDOW: Final = 5_000
+"""So many of a queue's first doorbells are looked at."""
 
 _EXPIRED: Final = """
 SELECT id, lease_token, lease_owner FROM jobs_job
@@ -22,19 +29,28 @@ WHERE state = 'running' AND lease_until < clock_timestamp()
 ORDER BY lease_until LIMIT %(limit)s
 FOR NO KEY UPDATE SKIP LOCKED
 """
-_RING_AGAIN: Final = """
-UPDATE jobs_job SET state = 'pending', published_at = NULL
+_OWNED: Final = """
+SELECT id, lease_token FROM jobs_job WHERE state = 'running' AND lease_owner = %(owner)s
+"""
+_OLDEST_QUEUED: Final = """
+SELECT oldest.* FROM unnest(%(queues)s::text[]) AS given (queue) CROSS JOIN LATERAL (
+    SELECT job.id, job.queue, job.delivery_no, job.published_at FROM jobs_job AS job
+    WHERE job.state = 'queued' AND job.queue = given.queue
+        AND job.published_at < clock_timestamp() - make_interval(secs => %(age_s)s::float8)
+    ORDER BY job.published_at LIMIT %(limit)s
+) AS oldest
+"""
+_PUBLISHED_AT: Final = """
+SELECT published_at FROM jobs_job WHERE id = %(job_id)s AND state = 'queued'
+"""
+_DELIVER_AGAIN: Final = """
+UPDATE jobs_job SET delivery_no = delivery_no + 1, published_at = clock_timestamp(),
+    losses = losses + %(losses)s
 WHERE id IN (
-    SELECT id FROM jobs_job
-    WHERE state = 'queued' AND published_at < clock_timestamp() - make_interval(secs => %(age_s)s)
-        AND (%(ids)s::uuid[] IS NULL OR id = ANY(%(ids)s::uuid[]))
+    SELECT id FROM jobs_job WHERE id = ANY(%(ids)s::uuid[]) AND state = 'queued'
     FOR NO KEY UPDATE SKIP LOCKED
 ) AND state = 'queued'
-"""
-_LONG_QUEUED: Final = """
-SELECT id, queue, delivery_no FROM jobs_job
-WHERE state = 'queued' AND published_at < clock_timestamp() - make_interval(secs => %(age_s)s)
-ORDER BY published_at LIMIT %(limit)s
+RETURNING id, queue, delivery_no, timeout_s, kind, crashes + losses
 """
 
 
@@ -44,63 +60,69 @@ def rescue_expired(*, limit: int = 500) -> int:
     One short transaction each, so that one job's `on_dead` or lock holds up no other. A row that
     is locked just now is left for the next pass, and so is a lease that was renewed meanwhile.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(_EXPIRED, {"limit": limit})
-        rows = cursor.fetchall()
     rescued = 0
-    for job_id, token, owner in rows:
-        ending = lost(f"the worker {owner} went away", expired_only=True)
-        try:
-            state = release(lease=Lease(job_id, token), ending=ending)
-        except LeaseLost:
-            continue
-        except DatabaseError:
-            logger.exception("job %s could not be rescued yet", job_id.hex)
-            continue
-        rescued += 1
-        logger.warning("job %s was lost by %s and is %s", job_id.hex, owner, state)
+    for job_id, token, owner in run(_EXPIRED, {"limit": limit}):
+        why = f"the worker {owner} went away"
+        rescued += _take_back(Lease(job_id, token), why, expired_only=True)
     return rescued
 
 
-def ring_again_after_wipe() -> int:
-    """If Redis came back empty, put every queued job up for publishing; return how many.
+def rescue_owned(*, owner: str, why: str) -> int:
+    """Take back at once what a process ran that is known to have ended; return how many."""
+    rows = run(_OWNED, {"owner": owner})
+    return sum(_take_back(Lease(*row), why, expired_only=False) for row in rows)
 
+
+def ring_again_if_lost(*, older_than_s: float, limit: int = 500) -> int:
+    """Ring again for queued jobs whose doorbell is not in Redis; return how many.
+
+    Looks at each queue's longest waiting rows and first doorbells. A doorbell may be missing
+    because a worker has popped it and is about to claim, or died before it could; `older_than_s`
+    leaves it the time, a doorbell too many does no harm, and the loss is counted (W-06).
     Raises: redis.RedisError.
     """
-    if not has_lost_its_data():
-        return 0
-    count = _ring_again(age_s=0.0, ids=None)
-    # Only now: dying before this line does the work again, which costs a second doorbell.
-    set_marker()
-    if count:
-        logger.warning("Redis had lost its data: %d queued jobs are rung for again", count)
-    return count
-
-
-def ring_again_if_lost(*, older_than_s: float, limit: int = 5_000) -> int:
-    """Put queued jobs up for publishing whose doorbell is not in Redis; return how many.
-
-    A doorbell popped a moment ago by a worker that is about to claim is missing too; `older_than_s`
-    leaves it the time, and a doorbell too many does no harm.
-    Raises: redis.RedisError.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute(_LONG_QUEUED, {"age_s": older_than_s, "limit": limit})
-        rows = cursor.fetchall()
-    present = {queue: waiting(queue) for queue in {row[1] for row in rows}}
-    missing = [
-        job_id
-        for job_id, queue, delivery_no in rows
-        if f"{job_id.hex}-{delivery_no}" not in present[queue]
-    ]
+    oldest = {"queues": list(QUEUES), "age_s": older_than_s, "limit": limit}
+    by_queue: dict[str, list[tuple[Any, ...]]] = {}
+    for row in run(_OLDEST_QUEUED, oldest):
+        by_queue.setdefault(row[1], []).append(row)
+    missing = [job_id for queue, rows in by_queue.items() for job_id in _missing(queue, rows)]
     if not missing:
         return 0
-    count = _ring_again(age_s=older_than_s, ids=missing)
+    count = deliver_again(missing, losses=1)
     logger.warning("%d doorbells were lost and are rung again", count)
     return count
 
 
-def _ring_again(*, age_s: float, ids: list[uuid.UUID] | None) -> int:
-    with connection.cursor() as cursor:
-        cursor.execute(_RING_AGAIN, {"age_s": age_s, "ids": ids})
-        return int(cursor.rowcount)
+def deliver_again(job_ids: Sequence[uuid.UUID], *, losses: int) -> int:
+    """Ring anew for those of the jobs that are queued; return how many.
+
+    Raises: redis.RedisError; the rows then look as if rung for and are missed again later.
+    """
+    rows = run(_DELIVER_AGAIN, {"ids": list(job_ids), "losses": losses})
+    ring([ring_for(row) for row in rows])
+    return len(rows)
+
+
+def _missing(queue: str, rows: Sequence[tuple[Any, ...]]) -> list[uuid.UUID]:
+    """Return the jobs that stand before a queue's last visible doorbell but have none there."""
+    bells = standing(queue, limit=WINDOW)
+    present = {rq_id[:-1] for rq_id in bells}
+    gone = [row for row in rows if f"{row[0].hex}-{row[2]}" not in present]
+    if not gone or len(bells) < WINDOW:
+        return [row[0] for row in gone]
+    # More doorbells than are seen: a row younger than the last one seen may stand behind it.
+    last = job_id_of(bells[-1])
+    seen = run(_PUBLISHED_AT, {"job_id": last}) if last else []
+    return [row[0] for row in gone if seen and row[3] < seen[0][0]]
+
+
+def _take_back(lease: Lease, why: str, *, expired_only: bool) -> bool:
+    try:
+        state = release(lease=lease, ending=lost(why, expired_only=expired_only))
+    except LeaseLost:
+        return False
+    except DatabaseError:
+        logger.exception("job %s could not be rescued yet", lease.job_id.hex)
+        return False
+    logger.warning("job %s was lost (%s) and is %s", lease.job_id.hex, why, state)
+    return True

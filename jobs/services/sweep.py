@@ -11,12 +11,15 @@ from django.db import DatabaseError, InterfaceError, connection
 from redis.exceptions import RedisError
 
 from jobs.services.publisher import publish_due
-from jobs.services.rescue import rescue_expired, ring_again_after_wipe, ring_again_if_lost
+from jobs.services.refill import Memory
+from jobs.services.rescue import rescue_expired, ring_again_if_lost
 from jobs.services.schedules import run_due_schedules
 
 logger = logging.getLogger(__name__)
 
-BATCH: Final = 500
+BATCH: Final = 1_000
+ROUNDS: Final = 20
+"""So often is looked for lost doorbells in one pass while there are some."""
 
 
 class Sweeper:
@@ -29,25 +32,26 @@ class Sweeper:
     def __init__(self, *, lost_after_s: float) -> None:
         self._lost_after_s = lost_after_s
         self._asked_at = float("-inf")
+        self._memory = Memory()
 
     def run(self) -> bool:
         """Do one pass; return whether every step went through."""
-        steps: list[Callable[[], Any]] = [
-            ring_again_after_wipe,
-            self._ring_again_if_lost,
-            run_due_schedules,
-            rescue_expired,
-            publish_all_due,
-        ]
-        # A list, not a generator: a failed step must not keep the others from running.
-        return all([self._attempt(step) for step in steps])
+        # Lists, not generators: a failed step must not keep the others from running.
+        rang = all([self._attempt(step) for step in (self._memory.refill_if_lost,)])
+        done = all([self._attempt(step) for step in (run_due_schedules, rescue_expired)])
+        # With Redis away, rows would only be moved to and fro.
+        ringing: list[Callable[[], Any]] = [self._ring_again_if_lost, publish_all_due]
+        return rang and all([self._attempt(step) for step in ringing]) and done
 
     def _ring_again_if_lost(self) -> None:
-        """Ask Redis for doorbells that are long on their way, but not at every pass."""
+        """Look for doorbells that are long on their way, but not at every pass."""
         now = time.monotonic()
-        if now - self._asked_at >= self._lost_after_s:
-            self._asked_at = now
-            ring_again_if_lost(older_than_s=self._lost_after_s)
+        if now - self._asked_at < self._lost_after_s:
+            return
+        self._asked_at = now
+        for _ in range(ROUNDS):
+            if not ring_again_if_lost(older_than_s=self._lost_after_s):
+                break
 
     def _attempt(self, step: Callable[[], Any]) -> bool:
         try:

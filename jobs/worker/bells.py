@@ -5,56 +5,76 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Iterable
-from typing import cast
+from collections.abc import Callable, Iterable, Sequence
 
 from redis import Redis
 from redis.exceptions import RedisError
-from rq.exceptions import DequeueTimeout, NoSuchJobError
-from rq.queue import Queue
-from rq.utils import as_text
 
-from jobs.worker.doorbell import Doorbell
+from jobs.clients.doorbells import Bell, put_back, take, wait
 
 logger = logging.getLogger(__name__)
 
 
 class Bells:
-    """The queues of a worker, the one that rang last asked last, so that none starves another."""
+    """The queues of a worker; the one that rang last is asked last, so that none starves."""
 
-    def __init__(self, queues: Iterable[Queue], connection: Redis) -> None:
-        self._keys = deque(queue.key for queue in queues)
+    def __init__(self, names: Iterable[str], connection: Redis, worker: str) -> None:
+        self._names = deque(names)
         self._connection = connection
+        self._worker = worker
         self._pause_s = 0.0
+        self._ended: list[str] = []
+        self._adopted: list[str] = []
+        self.suspended = False
 
-    def pop(self, *, wait: bool) -> Doorbell | None:
-        """Return the next doorbell; None when there is none (within a second if `wait`).
+    def take(self, room: Callable[[str], int], ended: Sequence[str], most: int) -> list[Bell]:
+        """Take what is there, as far as there is room, and tell Redis what has ended.
 
-        What is not a readable RQ job is dropped: the sweeper rings for the job if there is one.
+        None are returned while workers are suspended, or Redis is away.
         """
+        self._ended += ended
+        limits: dict[str, int] = {}
+        for name in self._names:
+            limits[name] = min(room(name), most)
+            most -= limits[name]
         try:
-            popped = Queue.lpop(list(self._keys), 1 if wait else None, connection=self._connection)
-            self._pause_s = 0.0
-            return None if popped is None else self._fetch(*popped)
-        except DequeueTimeout:
-            return None
+            bells, self.suspended = take(
+                self._connection,
+                worker=self._worker,
+                limits=limits,
+                ended=self._ended,
+                adopted=self._adopted,
+            )
+        except RedisError as error:
+            self._pause(error)
+            return []
+        self._ended, self._adopted, self._pause_s = [], [], 0.0
+        for name in {bell.queue: None for bell in bells}:
+            self._ask_last(name)
+        return bells
+
+    def wait(self, names: Sequence[str], wait_s: float) -> Bell | None:
+        """Wait for one doorbell on these queues."""
+        try:
+            bell = wait(self._connection, [name for name in self._names if name in names], wait_s)
         except RedisError as error:
             self._pause(error)
             return None
+        if bell is not None:
+            self._ask_last(bell.queue)
+            (self._adopted if bell.letter in "si" else self._ended).append(bell.rq_id)
+        return bell
 
-    def _fetch(self, key: bytes | str, rq_id: bytes) -> Doorbell | None:
-        name = as_text(key)
-        self._keys.remove(name)
-        self._keys.append(name)
+    def give_back(self, bells: Sequence[Bell]) -> None:
+        """Put doorbells back to the heads of their queues; if Redis is away, they are missed."""
         try:
-            return cast(Doorbell, Doorbell.fetch(rq_id.decode(), connection=self._connection))
-        except NoSuchJobError:
-            return None
-        except RedisError:
-            raise
-        except Exception as error:
-            logger.warning("dropped what is not a doorbell in %s: %r", name, error)
-            return None
+            put_back(bells)
+        except RedisError as error:
+            logger.warning("%d doorbells are left to the sweeper: %s", len(bells), error)
+
+    def _ask_last(self, name: str) -> None:
+        self._names.remove(name)
+        self._names.append(name)
 
     def _pause(self, error: RedisError) -> None:
         """Wait a little longer each time Redis does not answer."""

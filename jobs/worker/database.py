@@ -74,6 +74,12 @@ def is_lost(error: BaseException) -> bool:
     return sqlstate is None or sqlstate.startswith("08") or sqlstate in _SHUTDOWNS
 
 
+def is_conflict(error: BaseException) -> bool:
+    """Tell whether another transaction was in the way: the whole may be tried again."""
+    cause = getattr(error, "__cause__", None)
+    return isinstance(error, OperationalError) and getattr(cause, "sqlstate", None) in _CONFLICTS
+
+
 def is_starved(error: BaseException) -> bool:
     """Tell whether the pool had no connection to give."""
     return isinstance(error.__cause__, PoolTimeout)
@@ -91,8 +97,7 @@ def persist(call: Callable[[], T]) -> T:
         try:
             return call()
         except (OperationalError, InterfaceError) as error:
-            sqlstate = getattr(error.__cause__, "sqlstate", None)
-            passing = is_lost(error) or is_starved(error) or sqlstate in _CONFLICTS
+            passing = is_lost(error) or is_starved(error) or is_conflict(error)
             if not passing or time.monotonic() > until:
                 raise
             discard()

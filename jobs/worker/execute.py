@@ -1,14 +1,17 @@
-"""What a doorbell sets off: claim the job, run its handler, record the end."""
+"""A leased run: claim the job, call its handler, record the end."""
 
 from __future__ import annotations
 
+import json
 import logging
 import uuid
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
-from django.db import DataError, connection
+from django.db import DataError, connection, transaction
 
+from jobs.context import BatchItem
 from jobs.errors import (
     GiveUp,
     HandedBack,
@@ -16,14 +19,17 @@ from jobs.errors import (
     JobCancelled,
     LeaseLost,
     Snooze,
+    Throttled,
     UnknownKind,
 )
-from jobs.registry import get_handler
+from jobs.payloads import Payload
+from jobs.registry import Handler, get_handler
 from jobs.services import endings
-from jobs.services.claim import claim
+from jobs.services.claim import Claimed, claim
 from jobs.services.complete import complete, has_completed
 from jobs.services.endings import Ending
 from jobs.services.release import release
+from jobs.states import Outcome, Shape
 from jobs.trace import Trace, bind_trace
 from jobs.worker.database import discard, is_lost, is_starved, persist
 from jobs.worker.monitor import Monitor
@@ -56,44 +62,50 @@ class Executor:
         self.watchdog.end()
         self.monitor.end()
 
-    def run(self, job_id: uuid.UUID) -> bool:
-        """Run a job if it is there to be run; return whether it was.
+    def run(self, job_id: uuid.UUID, on_stuck: Callable[[], None] | None = None) -> bool:
+        """Run a job of any shape, whatever has happened to it, if it is there to be run.
 
-        Never raises for what the handler does. When the end cannot be recorded the lease runs
-        out, and the sweeper takes the job back.
+        Returns whether it was.
         """
         claimed = persist(partial(claim, job_id=job_id, worker=self.worker, lease_s=self.lease_s))
         connection.close()
-        if claimed is None:
-            return False
-        run = Run(claimed)
+        if claimed is not None:
+            self.run_claimed(claimed, on_stuck)
+        return claimed is not None
+
+    def run_claimed(self, claimed: Claimed, on_stuck: Callable[[], None] | None = None) -> None:
+        """Run a job that was claimed for this worker.
+
+        Never raises for what the handler does. When the end cannot be recorded the lease runs
+        out, and the sweeper takes the job back. `on_stuck` is called, in another thread, when the
+        run is long past its timeout and cannot be interrupted.
+        """
+        run = Run(claimed, on_stuck)
         self.monitor.add(run)
         if self.closing:
             run.guard.interrupt(HandedBack("the worker is stopping"))
-        trace = Trace(claimed.request_id, claimed.correlation_id)
         try:
-            with bind_trace(trace):
+            with bind_trace(Trace(claimed.request_id, claimed.correlation_id)):
                 self._record(run, *self._perform(run))
         finally:
             self.monitor.remove(run)
             connection.close()
-        return True
 
     def _perform(self, run: Run) -> tuple[Any, Ending | None]:
         """Call the handler; return its result, or how the run ended without one."""
         claimed = run.claimed
         try:
             handler = get_handler(claimed.kind)
-            payload = handler.load(claimed.payload)
+            payload = handler.load_json(claimed.payload)
         except (UnknownKind, InvalidPayload) as error:
             return None, endings.failed(error, permanent=True, spent=0)
         self.watchdog.watch(run.guard, claimed.timeout_s)
-        value, raised = run.guard.run(partial(handler.function, payload, run.context()))
+        value, raised = run.guard.run(partial(_call, handler, payload, run))
         if run.guard.stop.is_set() or (raised is not None and is_lost(raised)):
             discard()
         else:
             connection.close()
-        return (value, None) if raised is None else (None, _ending(raised))
+        return (value, None) if raised is None else (None, ending_of(raised))
 
     def _record(self, run: Run, result: Any, ending: Ending | None) -> None:
         """Write the end of the run, once the database takes it."""
@@ -104,14 +116,7 @@ class Executor:
                 ending = _complete(run, result)
             if ending is not None:
                 state = persist(partial(release, lease=run.lease, ending=ending))
-                logger.info(
-                    "job %s (%s) attempt %d: %s, now %s",
-                    run.lease.job_id.hex,
-                    run.claimed.kind,
-                    run.claimed.attempt,
-                    ending.outcome,
-                    state,
-                )
+                tell_ending(run.claimed, ending, str(state))
         except LeaseLost:
             if not persist(partial(_has_completed, run)):
                 logger.warning("job %s: a late end was refused", run.lease.job_id.hex)
@@ -119,42 +124,40 @@ class Executor:
             logger.exception("job %s: its end is left to the sweeper", run.lease.job_id.hex)
 
 
-def execute(job_id: str) -> bool:
-    """Run the job a doorbell names: the only function RQ may call."""
-    if _current is None:
-        raise RuntimeError("jobs run in `manage.py rqworker` only")
-    return _current.run(uuid.UUID(hex=job_id))
+def execute(job_id: str) -> None:
+    """Do nothing: what a doorbell names for RQ, so that no other worker runs it.
+
+    Raises: RuntimeError, whoever calls it.
+    """
+    raise RuntimeError(f"job {job_id} runs in `manage.py rqworker` only")
 
 
-def install(executor: Executor | None) -> None:
-    """Make this the executor of the process."""
-    global _current
-    _current = executor
+def result_of(value: Any) -> str | None:
+    """Return what a handler returned as JSON text. Raises: TypeError, ValueError."""
+    if not (value is None or isinstance(value, dict)):
+        raise TypeError(f"a handler returns a dict or None, not {type(value).__name__}")
+    return None if value is None else json.dumps(value)
 
 
-_current: Executor | None = None
+def item_of(claimed: Claimed, payload: Payload) -> BatchItem[Payload]:
+    """Describe one job of a batch to its handler."""
+    return BatchItem(
+        claimed.job_id,
+        claimed.attempt,
+        claimed.organization_id,
+        claimed.request_id,
+        claimed.correlation_id,
+        payload,
+    )
 
 
-def _complete(run: Run, result: Any) -> Ending | None:
-    """Store the result; one that cannot be stored is the handler's failure."""
-    try:
-        if not (result is None or isinstance(result, dict)):
-            raise TypeError(f"a handler returns a dict or None, not {type(result).__name__}")
-        persist(partial(complete, lease=run.lease, result=result))
-    except (TypeError, ValueError, DataError) as error:
-        return endings.failed(error)
-    return None
-
-
-def _has_completed(run: Run) -> bool:
-    return has_completed(job_id=run.lease.job_id, token=run.lease.token)
-
-
-def _ending(error: BaseException) -> Ending:
+def ending_of(error: BaseException) -> Ending:
     """Say what an error means for the job."""
     match error:
         case Snooze():
             return endings.snoozed(error.delay_s, error.reason)
+        case Throttled():
+            return endings.throttled(error.retry_after_s, str(error))
         case JobCancelled():
             return endings.cancelled(error)
         case HandedBack():
@@ -166,3 +169,42 @@ def _ending(error: BaseException) -> Ending:
     if is_starved(error):
         return endings.snoozed(STARVED_S, "no database connection was free")
     return endings.failed(error)
+
+
+def tell_ending(claimed: Claimed, ending: Ending, state: str) -> None:
+    """Log a run that did not succeed; a throttled one under a name of its own (W-16)."""
+    facts = (claimed.job_id.hex, claimed.kind, claimed.attempt)
+    if ending.outcome is Outcome.THROTTLED:
+        logger.warning("job.throttled: job %s (%s) attempt %d: %s", *facts, ending.message)
+    else:
+        logger.info("job %s (%s) attempt %d: %s, now %s", *facts, ending.outcome, state)
+
+
+def _call(handler: Handler, payload: Payload, run: Run) -> Any:
+    """Call a handler of any shape; the transactional ones complete with what they write."""
+    if handler.shape is Shape.STEPWISE:
+        return handler.function(payload, run.context())
+    with transaction.atomic():
+        if handler.shape is Shape.BATCH:
+            handler.function([item_of(run.claimed, payload)])
+            value = None
+        else:
+            value = handler.function(payload, run.context())
+        result_of(value)
+        if not run.completing:
+            run.complete(value)
+    return None
+
+
+def _complete(run: Run, result: Any) -> Ending | None:
+    """Store the result; one that cannot be stored is the handler's failure."""
+    try:
+        result_of(result)
+        persist(partial(complete, lease=run.lease, result=result))
+    except (TypeError, ValueError, DataError) as error:
+        return endings.failed(error)
+    return None
+
+
+def _has_completed(run: Run) -> bool:
+    return has_completed(job_id=run.lease.job_id, token=run.lease.token)

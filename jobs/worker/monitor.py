@@ -37,6 +37,7 @@ class Monitor(threading.Thread):
         self._renewed_at = float("-inf")
         self._heard_at = time.monotonic()
         self._failing = False
+        self.paused: frozenset[str] = frozenset()
 
     def add(self, run: Run) -> None:
         """Keep this run's lease from now on."""
@@ -82,8 +83,11 @@ class Monitor(threading.Thread):
             self._connection = dedicated()
         runs = self.runs()
         now = time.monotonic()
+        for run in runs:
+            if now >= run.ends_at + self._lease_s and not run.is_stuck:
+                _give_up(run)
         if runs and now - self._renewed_at >= self._renewal_s:
-            alive = [run for run in runs if now < run.ends_at + self._lease_s]
+            alive = [run for run in runs if not run.is_stuck]
             self._execute(renewal([run.lease for run in alive], self._lease_s))
             self._renewed_at = now
         cursor = self._execute(standing([run.lease for run in runs]))
@@ -101,6 +105,14 @@ class Monitor(threading.Thread):
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def _give_up(run: Run) -> None:
+    """Let go of a run whose thread does not come back from wherever it is."""
+    run.is_stuck = True
+    logger.error("job %s does not end and is let go", run.lease.job_id.hex)
+    if run.on_stuck is not None:
+        run.on_stuck()
 
 
 def _tell(run: Run, held: dict[Any, bool]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -19,8 +20,10 @@ from jobs.worker.guard import Guard
 class Run:
     """The engine's side of a context: lease, fence and interruption of this one run."""
 
-    def __init__(self, claimed: Claimed) -> None:
+    def __init__(self, claimed: Claimed, on_stuck: Callable[[], None] | None = None) -> None:
         self.claimed = claimed
+        self.on_stuck = on_stuck
+        self.is_stuck = False
         self.lease = Lease(claimed.job_id, claimed.token)
         self.guard = Guard()
         self.ends_at = time.monotonic() + claimed.timeout_s

@@ -42,9 +42,6 @@ ATTACKS = {
     " reason FROM jobs_failedjob",
     "job_attempt_ended_at_when_closed": "UPDATE jobs_jobattempt SET ended_at = NULL",
     "job_attempt_outcome_known": "UPDATE jobs_jobattempt SET outcome = 'fine'",
-    "job_attempt_one_per_token": "INSERT INTO jobs_jobattempt (job_id, number, token, worker,"
-    " outcome, started_at, error_class, message, traceback) SELECT job_id, 2, token, worker,"
-    " 'running', started_at, '', '', '' FROM jobs_jobattempt",
     "job_attempt_one_per_number": "INSERT INTO jobs_jobattempt (job_id, number, token, worker,"
     " outcome, started_at, error_class, message, traceback) SELECT job_id, number, 99, worker,"
     " 'running', started_at, '', '', '' FROM jobs_jobattempt",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import uuid
 import zlib
 from pathlib import Path
 from typing import Any
@@ -12,23 +13,26 @@ from typing import Any
 import pytest
 import redis
 from django.contrib import admin
+from django.db import transaction
 from django.urls import NoReverseMatch, reverse
 from django_rq.models import Dashboard
 from rq.job import Job as RqJob
 from rq.job import JobStatus
 from rq.serializers import DefaultSerializer, resolve_serializer
+from rq.suspension import resume, suspend
 
-from jobs.clients.doorbells import DISPATCHER
+from jobs.clients.doorbells import DISPATCHER, MARKER, Ring, ring
 from jobs.models import Job
-from jobs.queues import MAINTENANCE
-from jobs.services.enqueue import enqueue
+from jobs.queues import MAINTENANCE, USAGE
+from jobs.services import publisher, rescue
+from jobs.services.enqueue import enqueue, enqueue_many
 from jobs.services.publisher import publish_due
-from jobs.services.rescue import ring_again_after_wipe, ring_again_if_lost
+from jobs.services.rescue import ring_again_if_lost
 from jobs.services.sweep import Sweeper
 from jobs.worker.bells import Bells
 from jobs.worker.doorbell import Doorbell, RefusedDoorbell
 from jobs.worker.execute import execute
-from tests.drills.payloads import Touch
+from tests.drills.payloads import Touch, TouchElsewhere
 
 QUEUE = f"rq:queue:{MAINTENANCE}"
 
@@ -117,36 +121,99 @@ def test_dispatcher__called_outside_a_worker__refuses() -> None:
         execute("0" * 32)
 
 
-@pytest.mark.parametrize("rq_id", ["no-such-job", "bad:id", "planted", "\udc80"])
+def bells_of(valkey: redis.Redis, *names: str) -> Bells:
+    """The doorbells of these queues, for a worker."""
+    return Bells(names, valkey, "test-worker")
+
+
+def no_limit(queue: str) -> int:
+    """Room for more than there is."""
+    return 100
+
+
+@pytest.mark.parametrize(
+    "rq_id", ["no-such-job", "bad:id", "planted", "\udc80", f"{'0' * 32}-1s", f"{'0' * 32}-1t"]
+)
 def test_queue__with_unreadable_ids__is_popped_without_harm(
     valkey: redis.Redis, rq_id: str
 ) -> None:
-    from rq.queue import Queue
-
     valkey.hset("rq:job:planted", mapping={"status": "nonsense", "data": b"x"})
     valkey.rpush(QUEUE, rq_id.encode("utf-8", "surrogateescape"))
-    bells = Bells([Queue(MAINTENANCE, connection=valkey)], valkey)
+    bells = bells_of(valkey, MAINTENANCE)
 
-    assert bells.pop(wait=False) is None
+    assert bells.take(no_limit, [], 100) == []
     assert valkey.llen(QUEUE) == 0
 
 
-def test_bells__of_two_queues__are_taken_in_turn(valkey: redis.Redis) -> None:
-    from rq.queue import Queue
+def test_doorbell__of_each_letter__is_a_job_of_rq_until_it_is_taken(valkey: redis.Redis) -> None:
+    # The stepwise ones stay readable while they run, so that RQ's tools can stop them.
+    rings = [Ring(uuid.uuid4(), MAINTENANCE, 1, 30.0, letter) for letter in "stbi"]
+    ring(rings)
+    before = [RqJob.fetch(each.rq_id, connection=valkey) for each in rings]
+    assert {job.get_status() for job in before} == {JobStatus.QUEUED}
 
-    queues = [Queue(name, connection=valkey) for name in ("a", "b")]
-    for queue in queues:
-        for number in range(3):
-            valkey.hset(
-                f"rq:job:{queue.name}{number}",
-                mapping={"data": call(DISPATCHER, "0" * 32), "origin": queue.name},
-            )
-            valkey.rpush(queue.key, f"{queue.name}{number}")
-    bells = Bells(queues, valkey)
+    taken = bells_of(valkey, MAINTENANCE).take(no_limit, [], 100)
 
-    taken = [bells.pop(wait=False) for _ in range(6)]
+    assert [job.func_name for job in before] == [DISPATCHER] * 4
+    assert [job.args for job in before] == [[each.job_id.hex] for each in rings]
+    assert [(bell.job_id, bell.letter) for bell in taken] == [
+        (each.job_id, each.letter) for each in rings
+    ]
+    left = [RqJob.fetch(each.rq_id, connection=valkey) for each in (rings[0], rings[3])]
+    assert [(job.get_status(), job.worker_name) for job in left] == [("started", "test-worker")] * 2
+    assert not any(RqJob.exists(each.rq_id, connection=valkey) for each in rings[1:3])
 
-    assert [bell.id for bell in taken if bell] == ["a0", "b0", "a1", "b1", "a2", "b2"]
+
+def test_bells__with_little_room__are_taken_so_far_and_queue_by_queue(valkey: redis.Redis) -> None:
+    for name in (MAINTENANCE, USAGE):
+        ring([Ring(uuid.uuid4(), name, 1, 30.0) for _ in range(3)])
+    bells = bells_of(valkey, MAINTENANCE, USAGE)
+
+    taken = [bells.take(lambda name: 2, [], 2) for _ in range(4)]
+
+    assert [[bell.queue for bell in each] for each in taken] == [
+        [MAINTENANCE] * 2,
+        [USAGE] * 2,
+        [MAINTENANCE],
+        [USAGE],
+    ]
+
+
+def test_bells__given_back__are_the_next_ones_in_their_order(valkey: redis.Redis) -> None:
+    rings = [Ring(uuid.uuid4(), MAINTENANCE, 1, 30.0, "t") for _ in range(5)]
+    ring(rings)
+    bells = bells_of(valkey, MAINTENANCE)
+
+    bells.give_back(bells.take(no_limit, [], 3))
+
+    taken = bells.take(no_limit, [], 100)
+    assert [bell.rq_id for bell in taken] == [each.rq_id for each in rings]
+
+
+def test_bells__of_suspended_workers__are_left(valkey: redis.Redis) -> None:
+    ring([Ring(uuid.uuid4(), MAINTENANCE, 1, 30.0)])
+    bells = bells_of(valkey, MAINTENANCE)
+    suspend(valkey)
+
+    assert bells.take(no_limit, [], 100) == []
+    assert bells.suspended
+    resume(valkey)
+    assert len(bells.take(no_limit, [], 100)) == 1
+
+
+def test_bell__waited_for__is_shown_as_started_by_the_next_call(valkey: redis.Redis) -> None:
+    new = Ring(uuid.uuid4(), MAINTENANCE, 1, 30.0)
+    ring([new])
+    bells = bells_of(valkey, MAINTENANCE)
+
+    bell = bells.wait([MAINTENANCE], 1.0)
+    bells.take(no_limit, [], 100)
+    status = RqJob.fetch(new.rq_id, connection=valkey).get_status()
+    bells.take(no_limit, [new.rq_id], 100)
+
+    assert bell is not None and bell.rq_id == new.rq_id
+    assert status == JobStatus.STARTED
+    assert not RqJob.exists(new.rq_id, connection=valkey)
 
 
 def test_django_rq_console__of_a_running_system__is_closed() -> None:
@@ -159,7 +226,6 @@ def test_django_rq_console__of_a_running_system__is_closed() -> None:
 def queued(count: int) -> list[Job]:
     """Jobs whose doorbells are in Redis."""
     jobs = [enqueue(Touch(key=str(n))) for n in range(count)]
-    publish_due()
     assert Job.objects.filter(state="queued").count() == count
     return jobs
 
@@ -168,15 +234,34 @@ def test_wiped_redis__with_queued_jobs__is_noticed_and_rung_again(
     live_db: None, valkey: redis.Redis
 ) -> None:
     # P10
-    Sweeper(lost_after_s=60).run()
+    sweeper = Sweeper(lost_after_s=60)
+    sweeper.run()
     queued(20)
-    assert ring_again_after_wipe() == 0
+    sweeper.run()
     valkey.flushall()
 
-    Sweeper(lost_after_s=60).run()
+    sweeper.run()
+    sweeper.run()
 
     assert valkey.llen("rq:queue:flagship:usage") == 20
-    assert set(Job.objects.values_list("state", "delivery_no")) == {("queued", 2)}
+    assert set(Job.objects.values_list("state", "delivery_no", "losses")) == {("queued", 2, 0)}
+
+
+def test_redis__restored_from_an_old_dump__is_noticed_and_rung_again(
+    live_db: None, valkey: redis.Redis
+) -> None:
+    # P10
+    sweeper = Sweeper(lost_after_s=60)
+    sweeper.run()
+    old = valkey.get(MARKER)
+    sweeper.run()
+    queued(3)
+    valkey.flushall()
+    valkey.set(MARKER, old or b"")
+
+    sweeper.run()
+
+    assert valkey.llen("rq:queue:flagship:usage") == 3
 
 
 def test_doorbell__lost_alone__is_rung_again_and_the_others_are_not(
@@ -188,7 +273,62 @@ def test_doorbell__lost_alone__is_rung_again_and_the_others_are_not(
 
     assert ring_again_if_lost(older_than_s=60.0) == 0
     assert ring_again_if_lost(older_than_s=0.0) == 1
-    publish_due()
 
     numbers = dict(Job.objects.values_list("id", "delivery_no"))
     assert [numbers[job.id] for job in jobs] == [2, 1, 1, 1, 1]
+    assert Job.objects.get(id=jobs[0].id).losses == 1
+
+
+def test_doorbell__behind_more_than_are_looked_at__is_not_taken_for_lost(
+    live_db: None, valkey: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rescue, "WINDOW", 3)
+    jobs = queued(6)
+    valkey.lrem("rq:queue:flagship:usage", 1, f"{jobs[1].id.hex}-1s")
+    valkey.lrem("rq:queue:flagship:usage", 1, f"{jobs[4].id.hex}-1s")
+
+    # The fifth stands behind the window: only its turn will tell.
+    assert ring_again_if_lost(older_than_s=0.0) == 1
+    assert Job.objects.get(id=jobs[1].id).delivery_no == 2
+
+
+def test_redis__away_at_the_commit__leaves_the_job_to_the_sweeper(
+    live_db: None, valkey: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # W-09
+    def refuse(*_: Any, **__: Any) -> None:
+        raise redis.ConnectionError("away")
+
+    with monkeypatch.context() as away:
+        away.setattr(publisher, "ring", refuse)
+        job = enqueue(Touch(key="x"))
+        job.refresh_from_db()
+        assert (job.state, job.published_at) == ("pending", None)
+
+    assert publish_due() == 1
+    job.refresh_from_db()
+    assert (job.state, job.delivery_no) == ("queued", 2)
+    assert valkey.lrange("rq:queue:flagship:usage", 0, -1) == [f"{job.id.hex}-2s".encode()]
+
+
+def test_doorbells__of_one_transaction__are_pushed_together_and_only_those_that_committed(
+    live_db: None, valkey: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[list[Ring]] = []
+
+    def count(rings: list[Ring]) -> None:
+        calls.append(list(rings))
+
+    monkeypatch.setattr(publisher, "ring", count)
+    with transaction.atomic():
+        kept = [enqueue(Touch(key="a")).id, enqueue(Touch(key="b")).id]
+        with pytest.raises(ZeroDivisionError), transaction.atomic():
+            enqueue(Touch(key="c"))
+            raise ZeroDivisionError
+        with transaction.atomic():
+            kept.append(enqueue(Touch(key="d")).id)
+        kept += enqueue_many([Touch(key="e"), TouchElsewhere(key="f")])
+
+    assert sorted(each.job_id for call in calls for each in call) == sorted(kept)
+    assert len(calls) == 2  # one for the transaction, one for the savepoint that was kept
+    assert Job.objects.count() == 5

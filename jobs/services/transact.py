@@ -1,0 +1,140 @@
+"""Whole runs in one transaction: held by the row lock, settled in the round trip of COMMIT.
+
+For transactional and batch kinds (docs/engine.md, "Three shapes"). Until the COMMIT the row says
+`queued` and nothing of the run can be seen; a transaction that ends in any other way leaves no
+trace, so there is no lease, no fence to check and nothing to take back.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from django.db import IntegrityError, transaction
+
+from jobs.clients.postgres import literal, prepare, run, run_together
+from jobs.errors import LeaseLost
+from jobs.services.claim import Claimed
+from jobs.services.endings import SUSPECT_AFTER
+
+_COLUMNS: Final = """id, kind, version, queue, organization_id, payload, attempts + 1, lease_token,
+    timeout_s, request_id, correlation_id, clock_timestamp()"""
+_FREE: Final = f"""state IN ('pending', 'queued', 'retry_wait')
+    AND next_attempt_at <= clock_timestamp() AND crashes + losses < {SUSPECT_AFTER}"""
+_HOLD: Final = f"""
+(uuid) AS SELECT {_COLUMNS} FROM jobs_job WHERE id = $1 AND {_FREE}
+FOR NO KEY UPDATE SKIP LOCKED
+"""  # noqa: S608 (no input in it)
+_HOLD_MANY: Final = f"""
+SELECT {_COLUMNS} FROM jobs_job WHERE id = ANY(%(ids)s::uuid[]) AND {_FREE}
+FOR NO KEY UPDATE SKIP LOCKED
+"""  # noqa: S608 (no input in it)
+_MOVE: Final = """
+UPDATE jobs_job AS job SET state = 'succeeded', attempts = attempts + 1,
+    lease_token = lease_token + 1, next_attempt_at = NULL, published_at = NULL,
+"""
+_ATTEMPT: Final = """
+INSERT INTO jobs_jobattempt (job_id, number, token, worker, outcome, started_at, ended_at,
+    error_class, message, traceback)
+"""
+# Where the row is no longer as it was held, `number` is NULL, which fails the transaction.
+_SETTLE: Final = f"""
+(uuid, bigint, text, jsonb, timestamptz) AS
+WITH done AS (
+    {_MOVE} started_at = $5, finished_at = clock_timestamp(), result = $4
+    WHERE id = $1 AND lease_token = $2 AND state IN ('pending', 'queued', 'retry_wait')
+    RETURNING attempts, finished_at
+)
+{_ATTEMPT}
+SELECT $1, done.attempts, $2 + 1, $3, 'succeeded', $5, done.finished_at, '', '', ''
+FROM (VALUES (1)) AS one LEFT JOIN done ON true
+"""  # noqa: S608 (no input in it)
+_SETTLE_MANY: Final = f"""
+WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now), done AS (
+    {_MOVE} started_at = %(started_at)s, finished_at = clock.now
+    FROM clock
+    WHERE id = ANY(%(ids)s::uuid[]) AND state IN ('pending', 'queued', 'retry_wait')
+    RETURNING job.id, attempts, lease_token, finished_at
+), closed AS (
+    {_ATTEMPT}
+    SELECT id, attempts, lease_token, %(worker)s, 'succeeded', %(started_at)s, finished_at,
+        '', '', ''
+    FROM done
+)
+SELECT count(*) FROM done
+"""  # noqa: S608 (no input in it)
+
+
+def hold(*, job_id: uuid.UUID) -> Claimed | None:
+    """Begin the transaction of the caller's `atomic()` and lock a waiting job that is due.
+
+    Returns None when there is nothing to run, or somebody else runs it. Its `token` is the fence
+    the row has now.
+    """
+    prepare("flagship_hold", _HOLD)
+    rows = run_together(b"BEGIN", f"EXECUTE flagship_hold('{job_id.hex}')".encode())
+    if not rows:
+        return None
+    text = [None if value is None else value.decode() for value in rows[0]]
+    return Claimed(
+        job_id,
+        str(text[1]),
+        int(text[2] or 0),
+        str(text[3]),
+        None if text[4] is None else uuid.UUID(text[4]),
+        str(text[5]),
+        int(text[6] or 0),
+        int(text[7] or 0),
+        float(text[8] or 0),
+        str(text[9]),
+        str(text[10]),
+        datetime.fromisoformat(str(text[11])),
+    )
+
+
+def settle(*, held: Claimed, worker: str, result: str | None) -> None:
+    """Complete a held job and commit, in one round trip: the last thing the caller does.
+
+    `result` is JSON text. Raises: LeaseLost when the handler has moved its own job; IntegrityError
+    for a deferred constraint of what the handler wrote. Nothing is stored then.
+    """
+    prepare("flagship_settle", _SETTLE)
+    values = (
+        f"'{held.job_id.hex}', {held.token}, ".encode(),
+        literal(worker),
+        b", ",
+        b"NULL" if result is None else literal(result),
+        f", '{held.started_at.isoformat()}'".encode(),
+    )
+    try:
+        run_together(b"EXECUTE flagship_settle(" + b"".join(values) + b")", b"COMMIT")
+    except IntegrityError as error:
+        if getattr(error.__cause__, "diag", None) and _is_unmoved(error.__cause__):
+            raise LeaseLost(f"job {held.job_id.hex} was moved by its own run") from error
+        raise
+
+
+def hold_many(*, job_ids: Sequence[uuid.UUID]) -> list[Claimed]:
+    """Lock those of the jobs that wait and are due, until the caller's transaction ends."""
+    _require_transaction()
+    return [Claimed(*row) for row in run(_HOLD_MANY, {"ids": list(job_ids)})]
+
+
+def settle_many(*, held: Sequence[Claimed], worker: str) -> None:
+    """Complete held jobs in the caller's transaction. Raises: LeaseLost; it must roll back."""
+    _require_transaction()
+    ids = [each.job_id for each in held]
+    parameters = {"ids": ids, "worker": worker, "started_at": held[0].started_at}
+    if run(_SETTLE_MANY, parameters)[0][0] != len(ids):
+        raise LeaseLost("a job of the batch was moved by its own run")
+
+
+def _is_unmoved(error: Any) -> bool:
+    return (error.diag.table_name, error.diag.column_name) == ("jobs_jobattempt", "number")
+
+
+def _require_transaction() -> None:
+    if not transaction.get_connection().in_atomic_block:
+        raise RuntimeError("call this inside transaction.atomic(), with the effects it is about")

@@ -1,0 +1,209 @@
+"""Runs whose whole work is one transaction: from the row lock to the COMMIT."""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, TypeVar
+
+from django.db import transaction
+
+from jobs.errors import HandedBack, Interrupted, InvalidPayload, LeaseLost, UnknownKind
+from jobs.registry import Handler, get_handler
+from jobs.services import endings
+from jobs.services.claim import Claimed, Lease, claim
+from jobs.services.endings import Ending
+from jobs.services.release import release
+from jobs.services.transact import hold, hold_many, settle, settle_many
+from jobs.states import Shape
+from jobs.trace import Trace, bind_trace
+from jobs.worker.database import discard, is_conflict, is_lost, persist
+from jobs.worker.execute import Executor, ending_of, item_of, result_of, tell_ending
+from jobs.worker.guard import Guard
+from jobs.worker.held import HeldRun
+
+logger = logging.getLogger(__name__)
+
+TRIES: Final = 5
+T = TypeVar("T")
+
+
+class NotDone(Exception):
+    """Nothing has happened to the jobs, for no reason of theirs; somebody else shall run them."""
+
+
+class Undone(Exception):
+    """A run ended without success; its transaction is rolled back on the way out."""
+
+    def __init__(self, error: BaseException, *, unreadable: bool = False) -> None:
+        self.error = error
+        self._unreadable = unreadable
+        super().__init__(str(error))
+
+    def ending(self) -> Ending:
+        """Say what it means for the job; one that cannot be read is buried, W-03."""
+        if self._unreadable:
+            return endings.failed(self.error, permanent=True, spent=0)
+        return ending_of(self.error)
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How many jobs of a batch were run, and which were held but are of another kind."""
+
+    ran: int
+    left: list[uuid.UUID]
+
+
+class Transactor:
+    """Runs transactional and batch jobs in the threads that call it."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+        self._worker = executor.worker
+        self._guards: set[Guard] = set()
+
+    def interrupt(self) -> None:
+        """Roll back what runs; the callers are told which jobs were not done."""
+        for guard in list(self._guards):
+            guard.interrupt(HandedBack("the worker is stopping"))
+
+    def run(self, job_id: uuid.UUID) -> bool:
+        """Run one job, if it is there to be run; return whether it was. Raises: NotDone."""
+        answer = self._try(partial(self._run, job_id))
+        if isinstance(answer, Undone):
+            self._end(job_id, answer.ending())
+            return True
+        return answer
+
+    def run_batch(self, job_ids: Sequence[uuid.UUID]) -> int:
+        """Run jobs together, those of one kind in one transaction; return how many were there.
+
+        A batch that fails is tried in halves, so that a job that makes it fail fails alone.
+        Raises: NotDone; jobs that are still `queued` have not been run.
+        """
+        ran = 0
+        waiting = [list(job_ids)]
+        while waiting:
+            ids = waiting.pop()
+            answer = self._try(partial(self._run_batch, ids))
+            if not isinstance(answer, Undone):
+                ran += answer.ran
+                waiting += [answer.left] if answer.left else []
+            elif len(ids) == 1:
+                self._end(ids[0], answer.ending())
+                ran += 1
+            else:
+                waiting += [ids[: len(ids) // 2], ids[len(ids) // 2 :]]
+        return ran
+
+    def _try(self, attempt: Callable[[], T]) -> T | Undone:
+        """Call until it is through; return its answer, or how it was undone.
+
+        A lost connection or a conflict has left nothing behind, so the whole is done again: if a
+        COMMIT had got through and only its answer was lost, there is nothing left to run.
+        Raises: NotDone.
+        """
+        for number in range(1, TRIES + 1):
+            try:
+                return attempt()
+            except Undone as raised:
+                undone = raised
+            except Exception as raised:
+                undone = Undone(raised)
+            error = undone.error
+            if isinstance(error, Interrupted) or is_lost(error):
+                discard()
+            if isinstance(error, HandedBack) or (is_lost(error) and number == TRIES):
+                raise NotDone(str(error)) from error
+            if not (is_lost(error) or is_conflict(error)) or number == TRIES:
+                return undone
+            time.sleep(0.02 * 4**number if is_lost(error) else 0.01 * number)
+        raise AssertionError("the loop ends with its last turn")
+
+    def _run(self, job_id: uuid.UUID) -> bool:
+        with transaction.atomic():
+            held = hold(job_id=job_id)
+            if held is None:
+                return False
+            handler, payload = self._read(held)
+            run = HeldRun(held, handler.timeout_s)
+            with bind_trace(Trace(held.request_id, held.correlation_id)):
+                value = self._guarded(run.guard, handler, payload, run.context())
+            result = result_of(value if run.result is None else run.result)
+            settle(held=held, worker=self._worker, result=result)
+        return True
+
+    def _run_batch(self, ids: Sequence[uuid.UUID]) -> Tally:
+        """Run the jobs of the first kind among these."""
+        spoilt: list[tuple[uuid.UUID, BaseException]] = []
+        with transaction.atomic():
+            held = hold_many(job_ids=ids)
+            if not held:
+                return Tally(0, [])
+            kind = held[0].kind
+            handler = self._read_kind(held[0])
+            if handler.shape is not Shape.BATCH:
+                raise Undone(UnknownKind(f"{kind} is not run in batches"), unreadable=True)
+            mine = [each for each in held if each.kind == kind][: handler.batch_size]
+            items = []
+            for each in mine:
+                try:
+                    items.append(item_of(each, handler.load_json(each.payload)))
+                except InvalidPayload as error:
+                    spoilt.append((each.job_id, error))
+            if items:
+                self._guarded(Guard(), handler, items)
+                good = {item.job_id for item in items}
+                good_ones = [each for each in mine if each.job_id in good]
+                settle_many(held=good_ones, worker=self._worker)
+        for job_id, problem in spoilt:
+            self._end(job_id, endings.failed(problem, permanent=True, spent=0))
+        done = {each.job_id for each in mine}
+        return Tally(len(mine), [each.job_id for each in held if each.job_id not in done])
+
+    def _read(self, held: Claimed) -> tuple[Handler, Any]:
+        handler = self._read_kind(held)
+        try:
+            return handler, handler.load_json(held.payload)
+        except InvalidPayload as error:
+            raise Undone(error, unreadable=True) from None
+
+    def _read_kind(self, held: Claimed) -> Handler:
+        try:
+            return get_handler(held.kind)
+        except UnknownKind as error:
+            raise Undone(error, unreadable=True) from None
+
+    def _guarded(self, guard: Guard, handler: Handler, *given: Any) -> Any:
+        """Call the handler, open to interruption. Raises: Undone."""
+        self._guards.add(guard)
+        try:
+            self._executor.watchdog.watch(guard, handler.timeout_s)
+            if self._executor.closing:
+                guard.interrupt(HandedBack("the worker is stopping"))
+            value, error = guard.run(partial(handler.function, *given))
+        finally:
+            self._guards.discard(guard)
+        if error is not None:
+            raise Undone(error) from error
+        return value
+
+    def _end(self, job_id: uuid.UUID, ending: Ending) -> None:
+        """Record a run that left nothing behind: claimed for the record, ended at once."""
+        executor = self._executor
+        claimed = persist(
+            partial(claim, job_id=job_id, worker=self._worker, lease_s=executor.lease_s)
+        )
+        if claimed is None:
+            return
+        lease = Lease(job_id, claimed.token)
+        try:
+            state = persist(partial(release, lease=lease, ending=ending))
+        except LeaseLost:
+            return
+        tell_ending(claimed, ending, str(state))
