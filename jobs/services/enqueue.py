@@ -11,8 +11,8 @@ from pydantic_core import PydanticSerializationError
 
 from jobs.clients.doorbells import Ring
 from jobs.clients.postgres import run
-from jobs.errors import DedupeKeyInUse, InvalidPayload
-from jobs.ids import new_id, public_id
+from jobs.errors import InvalidPayload
+from jobs.ids import new_id
 from jobs.models import Job
 from jobs.payloads import Payload
 from jobs.registry import Handler, get_handler
@@ -114,26 +114,6 @@ def enqueue_many(
         }
         stored |= _insert(handler, row).keys()
     return ids if len(stored) == len(ids) else _resolve(ids, keys, stored)
-
-
-def enqueue_for_client(
-    *,
-    handler: Handler,
-    payload: dict[str, Any],
-    organization_id: uuid.UUID,
-    dedupe_key: str | None = None,
-) -> Job:
-    """Store a job that a client asked for; its dedupe keys are its organization's own.
-
-    Raises: InvalidPayload; DedupeKeyInUse when the key's job is not the one described.
-    """
-    key = None if dedupe_key is None else f"client:{organization_id.hex}:{dedupe_key}"
-    wanted = handler.load(payload)
-    job = enqueue(wanted, organization_id=organization_id, dedupe_key=key)
-    if (job.kind, job.payload) != (wanted.KIND, wanted.to_json()):
-        told = {"jobId": public_id("job", job.id), "kind": job.kind}
-        raise DedupeKeyInUse(f"The key {dedupe_key!r} is taken.", data=told)
-    return job
 
 
 def _checked(handler: Handler, payload: Payload) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,10 +15,12 @@ from django.db import DatabaseError, InterfaceError
 from redis import Redis
 
 from jobs.clients.doorbells import Bell
+from jobs.clients.process import host_name, memory_bytes
 from jobs.errors import Interrupted
 from jobs.queues import QUEUES, Queue
 from jobs.retry import never
 from jobs.services.claim import claim_many
+from jobs.services.heartbeats import WorkerFacts
 from jobs.worker import database
 from jobs.worker.bells import Bells
 from jobs.worker.cells import Cells
@@ -64,7 +67,13 @@ class Dispatch:
     def __init__(self, connection: Redis, worker: str, names: Sequence[str]) -> None:
         queues = [QUEUES.get(name) or Queue(name, never(), "not in the table") for name in names]
         self._names = list(names)
-        self._executor = Executor(worker, settings.JOB_LEASE_S, settings.JOB_LEASE_RENEWAL_S)
+        self._executor = Executor(
+            worker,
+            settings.JOB_LEASE_S,
+            settings.JOB_LEASE_RENEWAL_S,
+            self.facts,
+            settings.WORKER_HEARTBEAT_S,
+        )
         self._bells = Bells(names, connection, worker)
         self._cells = Cells(worker, settings.WORKER_CELLS)
         self._crew = Crew(self._executor, self._cells, queues, settings.WORKER_SLOTS)
@@ -105,6 +114,22 @@ class Dispatch:
         if self.busy():
             self._busy_at = time.monotonic()
         return time.monotonic() - self._busy_at
+
+    def facts(self) -> WorkerFacts:
+        """Say how this process is doing."""
+        return WorkerFacts(
+            name=self._executor.worker,
+            host=host_name(),
+            pid=os.getpid(),
+            role="worker",
+            queues=tuple(self._names),
+            slots=self._crew.slots.most,
+            busy=self.busy(),
+            jobs_done=self.done(),
+            memory_bytes=memory_bytes(),
+            version=settings.VERSION,
+            stopping=self._executor.closing,
+        )
 
     def runs(self) -> list[Run]:
         """Return the leased runs."""

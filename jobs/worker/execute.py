@@ -28,6 +28,7 @@ from jobs.services import endings
 from jobs.services.claim import Claimed, claim
 from jobs.services.complete import complete, has_completed
 from jobs.services.endings import Ending
+from jobs.services.heartbeats import WorkerFacts
 from jobs.services.release import release
 from jobs.states import Outcome, Shape
 from jobs.trace import Trace, bind_trace
@@ -45,11 +46,18 @@ STARVED_S: Final = 1.0
 class Executor:
     """Runs jobs in the threads that call it, with one watchdog and one monitor for all."""
 
-    def __init__(self, worker: str, lease_s: float, renewal_s: float) -> None:
+    def __init__(
+        self,
+        worker: str,
+        lease_s: float,
+        renewal_s: float,
+        facts: Callable[[], WorkerFacts] | None = None,
+        heartbeat_s: float = 30.0,
+    ) -> None:
         self.worker = worker
         self.lease_s = lease_s
         self.watchdog = Watchdog()
-        self.monitor = Monitor(lease_s, renewal_s)
+        self.monitor = Monitor(lease_s, renewal_s, facts, heartbeat_s)
         self.closing = False
 
     def start(self) -> None:

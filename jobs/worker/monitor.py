@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
 
 from jobs.errors import JobCancelled, LeaseLost
+from jobs.selectors.pauses import paused_query
 from jobs.services.claim import renewal, standing
+from jobs.services.heartbeats import WorkerFacts, beat, farewell
 from jobs.worker.database import dedicated
 from jobs.worker.run import Run
 
@@ -22,11 +26,21 @@ class Monitor(threading.Thread):
 
     It has a connection of its own: a pool exhausted by jobs must not cost them their leases. A
     run past its timeout by more than a lease is not renewed any more: its thread is stuck, and
-    somebody else shall have the job. Units: seconds.
+    somebody else shall have the job. With `facts` it also says that the process is alive, each
+    `heartbeat_s`, and knows which queues are paused. Units: seconds.
     """
 
-    def __init__(self, lease_s: float, renewal_s: float) -> None:
+    def __init__(
+        self,
+        lease_s: float,
+        renewal_s: float,
+        facts: Callable[[], WorkerFacts] | None = None,
+        heartbeat_s: float = 30.0,
+    ) -> None:
         super().__init__(name="monitor", daemon=True)
+        self._facts = facts
+        self._heartbeat_s = heartbeat_s
+        self._beaten_at = float("-inf")
         self._lease_s = lease_s
         self._renewal_s = renewal_s
         self._tick_s = min(1.0, renewal_s)
@@ -65,7 +79,7 @@ class Monitor(threading.Thread):
 
     def run(self) -> None:
         """Pass after pass until told to end."""
-        while not self._ended.wait(self._tick_s):
+        while True:
             try:
                 self.beat()
             except psycopg.Error as error:
@@ -75,6 +89,9 @@ class Monitor(threading.Thread):
                 self._drop()
             except Exception:
                 logger.exception("the monitor goes on")
+            if self._ended.wait(self._tick_s):
+                break
+        self._leave()
         self._drop()
 
     def beat(self) -> None:
@@ -94,8 +111,25 @@ class Monitor(threading.Thread):
         held = dict(cursor.fetchall())
         for run in runs:
             _tell(run, held)
+        if self._facts is not None:
+            self._look_around(self._facts, now)
         self._heard_at = time.monotonic()
         self._failing = False
+
+    def _look_around(self, facts: Callable[[], WorkerFacts], now: float) -> None:
+        """Read which queues are paused; now and then say that this process is alive (O-03)."""
+        paused = self._execute((paused_query(), {}))
+        self.paused = frozenset(name for (name,) in paused.fetchall())
+        if now - self._beaten_at >= self._heartbeat_s:
+            self._execute(beat(facts()))
+            self._beaten_at = now
+
+    def _leave(self) -> None:
+        """Say that this process is gone on purpose, if the database can still be told."""
+        if self._facts is None or self._connection is None:
+            return
+        with contextlib.suppress(psycopg.Error):
+            self._execute(farewell(self._facts().name))
 
     def _execute(self, query: tuple[str, dict[str, Any]]) -> psycopg.Cursor[Any]:
         assert self._connection is not None  # noqa: S101 (opened by the caller)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 import sys
 import time
 from collections.abc import Callable
@@ -22,8 +21,8 @@ from rq.worker.base import BaseWorker, WorkerStatus
 from rq.worker_registration import clean_worker_registry
 
 from jobs.clients.doorbells import job_id_of
+from jobs.clients.process import new_worker_name
 from jobs.errors import HandedBack, LeaseLost, Refusal
-from jobs.ids import new_id
 from jobs.services.cancel import cancel_job
 from jobs.services.endings import handed_back, lost
 from jobs.services.release import release
@@ -52,7 +51,7 @@ class ThreadWorker(BaseWorker):
 
     def __init__(self, queues: Any, name: str | None = None, **options: Any) -> None:
         options |= {"serializer": JSONSerializer, "worker_ttl": 60, "log_job_description": False}
-        super().__init__(queues, name or _new_name(), **options)
+        super().__init__(queues, name or new_worker_name(), **options)
         # A pop that is retried may take two bells; the loop has its own patience.
         self.connection.set_retry(Retry(NoBackoff(), 0))
         self._hurried = False
@@ -199,11 +198,6 @@ class ThreadWorker(BaseWorker):
             self.teardown()  # type: ignore[no-untyped-call]
         except RedisError as error:
             logger.debug("not deregistered: %s", error)
-
-
-def _new_name() -> str:
-    """Name a worker so that a person finds its process: host, pid, and a part of its own."""
-    return f"{socket.gethostname()[:60]}:{os.getpid()}:{new_id().hex[-6:]}"
 
 
 def _wait(condition: Callable[[], bool], limit_s: float) -> None:
