@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from jobs.retry import throttle_wait_s
 from jobs.states import Outcome
 
 CRASHES_MAX: Final = 3
@@ -84,9 +85,14 @@ def snoozed(delay_s: float, reason: str) -> Ending:
 
 
 def throttled(retry_after_s: float, message: str) -> Ending:
-    """A remote service asked to wait; it costs nothing (W-16)."""
+    """A remote service asked to wait; within bounds it gets what it asks, and it costs nothing.
+
+    Source: W-16.
+    """
     return Ending(
-        Outcome.THROTTLED, message=_storable(message)[:MESSAGE_CHARS], wait_s=retry_after_s
+        Outcome.THROTTLED,
+        message=_storable(message)[:MESSAGE_CHARS],
+        wait_s=throttle_wait_s(retry_after_s),
     )
 
 

@@ -1,0 +1,240 @@
+"""A service that asks to wait is no failure (W-16), and neither is a snooze."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar
+
+import pytest
+from django.db.models.functions import Now
+
+from jobs import registry
+from jobs.context import JobContext
+from jobs.errors import Snooze, Throttled
+from jobs.models import FailedJob, Job
+from jobs.payloads import Payload
+from jobs.queues import BILLING
+from jobs.registry import handler
+from jobs.retry import THROTTLE_MAX_S, THROTTLE_MIN_S, parse_retry_after
+from jobs.services.enqueue import enqueue
+from jobs.states import Shape
+from jobs.worker.execute import Executor
+from tests.drills.models import Effect
+
+Acts = list[Callable[[], Any]]
+
+
+class Sync(Payload):
+    """Ask a remote service."""
+
+    KIND: ClassVar[str] = "drills.sync"
+
+
+class SyncAtOnce(Payload):
+    """The same, in one transaction."""
+
+    KIND: ClassVar[str] = "drills.sync_at_once"
+
+
+@pytest.fixture
+def acts() -> Iterator[Acts]:
+    """What the runs of `drills.sync` do, in turn; with the kinds registered while a test lasts."""
+    todo: Acts = []
+
+    def sync(payload: Payload, context: JobContext) -> dict[str, Any]:
+        Effect.objects.create(key=str(context.attempt), attempt=context.attempt)
+        todo.pop(0)()
+        return {"attempt": context.attempt}
+
+    handler(Sync, queue=BILLING, timeout_s=10.0)(sync)
+    handler(SyncAtOnce, queue=BILLING, timeout_s=10.0, shape=Shape.TRANSACTIONAL)(sync)
+    yield todo
+    for kind in (Sync.KIND, SyncAtOnce.KIND):
+        del registry._handlers[kind], registry._names[kind]
+
+
+def throttle(retry_after_s: float | None, service: str = "identity") -> Callable[[], None]:
+    def act() -> None:
+        raise Throttled(retry_after_s, service)  # type: ignore[arg-type]
+
+    return act
+
+
+def snooze(delay_s: float) -> Callable[[], None]:
+    def act() -> None:
+        raise Snooze(delay_s, "not my turn")
+
+    return act
+
+
+def fail() -> None:
+    raise RuntimeError("no")
+
+
+def run(executor: Executor, job: Job) -> Job:
+    """Run the job although its wait is not over; return it as it is then."""
+    Job.objects.filter(id=job.id).update(next_attempt_at=Now())
+    assert executor.run(job.id) is True
+    job.refresh_from_db()
+    return job
+
+
+def wait_of(job: Job) -> timedelta:
+    """From the end of its last run to when it may run again."""
+    last = job.attempt_set.latest("number")
+    assert job.next_attempt_at is not None and last.ended_at is not None
+    assert last.retry_at == job.next_attempt_at
+    return job.next_attempt_at - last.ended_at
+
+
+def test_throttled_job__waits_as_told_and_spends_nothing(
+    executor: Executor, acts: Acts, caplog: pytest.LogCaptureFixture
+) -> None:
+    # W-16: exact to the microsecond, because one statement writes both times.
+    acts.append(throttle(90.0))
+    job = enqueue(Sync())
+
+    with caplog.at_level(logging.INFO):
+        run(executor, job)
+
+    assert (job.state, job.attempts, job.failures, job.crashes) == ("retry_wait", 1, 0, 0)
+    assert wait_of(job) == timedelta(seconds=90)
+    attempt = job.attempt_set.get()
+    assert (attempt.outcome, attempt.error_class) == ("throttled", "")
+    assert attempt.message == "identity asked to wait 90 s"
+    lines = [line for line in caplog.messages if line.startswith("job.throttled")]
+    assert len(lines) == 1
+    for told in (job.id.hex, "drills.sync", "identity", "90 s"):
+        assert told in lines[0]
+
+
+def test_throttled_job__before_its_wait_is_over__is_not_run(executor: Executor, acts: Acts) -> None:
+    acts.append(throttle(90.0))
+    job = run(executor, enqueue(Sync()))
+
+    assert executor.run(job.id) is False
+
+    job.refresh_from_db()
+    assert (job.state, job.attempts) == ("retry_wait", 1)
+
+
+@pytest.mark.parametrize(
+    ("asked_s", "waits_s"),
+    [
+        (0.0, THROTTLE_MIN_S),
+        (-3.0, THROTTLE_MIN_S),
+        (0.25, THROTTLE_MIN_S),
+        (3600.0, 3600.0),
+        (10.0 * 365 * 86400, THROTTLE_MAX_S),
+        (float("inf"), THROTTLE_MAX_S),
+    ],
+)
+def test_throttled_job__asked_to_wait_beyond_bounds__waits_within_them(
+    executor: Executor, acts: Acts, asked_s: float, waits_s: float
+) -> None:
+    # One wait has bounds, their number has none: a service may ask again and again.
+    acts.append(throttle(asked_s))
+
+    job = run(executor, enqueue(Sync()))
+
+    assert wait_of(job) == timedelta(seconds=waits_s)
+
+
+def test_throttled_job__time_and_again__keeps_its_whole_retry_budget(
+    executor: Executor, acts: Acts
+) -> None:
+    # W-02: "5 retries" are 6 runs that fail, however many were throttled between them.
+    job = enqueue(Sync())
+    for _ in range(6):
+        acts.extend([throttle(5.0), throttle(5.0), fail])
+
+    while job.state != "dead":
+        run(executor, job)
+
+    assert (job.attempts, job.failures, job.crashes) == (18, 6, 0)
+    outcomes = list(job.attempt_set.order_by("number").values_list("outcome", flat=True))
+    assert outcomes == ["throttled", "throttled", "failed"] * 6
+    assert FailedJob.objects.get().attempts == 18
+
+
+def test_throttled_job__let_through_at_last__succeeds(executor: Executor, acts: Acts) -> None:
+    acts.extend([throttle(1.0)] * 3 + [lambda: None])
+    job = enqueue(Sync())
+
+    for _ in range(4):
+        run(executor, job)
+
+    assert (job.state, job.attempts, job.failures) == ("succeeded", 4, 0)
+    assert job.result == {"attempt": 4}
+
+
+def test_throttled_job__told_a_date__waits_until_then(executor: Executor, acts: Acts) -> None:
+    # RFC 9110 10.2.3
+    now = datetime(2026, 1, 15, 10, 0, 0, tzinfo=UTC)
+    acts.append(throttle(parse_retry_after("Thu, 15 Jan 2026 10:02:30 GMT", now=now)))
+
+    job = run(executor, enqueue(Sync()))
+
+    assert wait_of(job) == timedelta(seconds=150)
+
+
+def test_throttled_job__of_one_transaction__has_left_nothing(
+    executor: Executor, acts: Acts
+) -> None:
+    acts.extend([throttle(30.0), lambda: None])
+    job = run(executor, enqueue(SyncAtOnce()))
+
+    assert (job.state, wait_of(job)) == ("retry_wait", timedelta(seconds=30))
+    assert not Effect.objects.exists()
+    run(executor, job)
+    assert (job.state, job.failures) == ("succeeded", 0)
+    assert list(Effect.objects.values_list("attempt", flat=True)) == [2]
+
+
+def test_throttled_job__asked_to_stop_meanwhile__is_cancelled(
+    executor: Executor, acts: Acts
+) -> None:
+    job = enqueue(Sync())
+
+    def ask_to_stop() -> None:
+        Job.objects.filter(id=job.id).update(cancel_requested_at=Now())
+        raise Throttled(30.0, "identity")
+
+    acts.append(ask_to_stop)
+    run(executor, job)
+
+    assert (job.state, job.next_attempt_at) == ("cancelled", None)
+
+
+def test_snoozed_job__waits_as_it_asked_and_is_no_throttle(
+    executor: Executor, acts: Acts, caplog: pytest.LogCaptureFixture
+) -> None:
+    acts.extend([snooze(45.0), snooze(0.0), lambda: None])
+    job = enqueue(Sync())
+
+    with caplog.at_level(logging.INFO):
+        run(executor, job)
+        assert (job.state, wait_of(job)) == ("retry_wait", timedelta(seconds=45))
+        run(executor, job)
+        assert wait_of(job) == timedelta(0)
+        run(executor, job)
+
+    assert (job.state, job.attempts, job.failures, job.crashes) == ("succeeded", 3, 0, 0)
+    outcomes = list(job.attempt_set.order_by("number").values_list("outcome", "message"))
+    assert outcomes[0] == ("snoozed", "not my turn")
+    assert not [line for line in caplog.messages if "throttled" in line]
+
+
+def test_failed_job__is_no_throttle(
+    executor: Executor, acts: Acts, caplog: pytest.LogCaptureFixture
+) -> None:
+    acts.append(fail)
+
+    with caplog.at_level(logging.INFO):
+        job = run(executor, enqueue(Sync()))
+
+    assert (job.state, job.failures) == ("retry_wait", 1)
+    assert wait_of(job) == timedelta(seconds=1)
+    assert not [line for line in caplog.messages if "throttled" in line]
