@@ -1,4 +1,4 @@
-"""Many at once, over real transactions: one gets through (P08, P13, P14)."""
+"""Many at once, over real transactions: one gets through (P08, P13)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from django.db import connection
 
 from jobs.errors import DeadLetterNotOpen, JobAlreadyFinished, LeaseLost, Refusal
-from jobs.models import FailedJob, Job, JobAttempt, Schedule
+from jobs.models import FailedJob, Job, JobAttempt
 from jobs.payloads import Probe
 from jobs.services.cancel import cancel_job
 from jobs.services.claim import Lease, claim
@@ -21,7 +21,6 @@ from jobs.services.enqueue import enqueue
 from jobs.services.publisher import publish_due
 from jobs.services.release import release
 from jobs.services.rescue import rescue_expired
-from jobs.services.schedules import run_due_schedules
 from jobs.worker.execute import Executor
 from tests.drills.models import Effect
 from tests.drills.payloads import Mortal, Touch
@@ -178,21 +177,6 @@ def test_publish__by_four_sweepers_at_once__rings_each_job_once(valkey: Any) -> 
 
     assert sum(results) + publish_due() == 50
     assert valkey.llen("rq:queue:flagship:maintenance") == 50
-
-
-def test_schedule__run_by_four_at_once__inserts_each_period_once() -> None:
-    # W-12, P14
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp() - interval '20 seconds'")
-        start = cursor.fetchone()[0]
-    Schedule.objects.create(
-        name="drill", kind="jobs.probe", payload={}, every_s=1.0, next_run_at=start
-    )
-    for period in range(20):
-        Schedule.objects.update(next_run_at=start + period * (start - start).resolution * 1_000_000)
-        results = race(*[run_due_schedules for _ in range(4)])
-        assert sum(results) == 1
-    assert Job.objects.count() == 20
 
 
 def test_cancel__racing_with_a_claim__has_one_outcome() -> None:
