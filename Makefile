@@ -33,8 +33,8 @@ check: .venv/.ready ## Format, lint, types, import contracts, migrations, Django
 soak: .venv/.ready ## Run the kill and race tests for longer
 	FLAGSHIP_SOAK=1 $(BIN)/python -m pytest -o timeout=3600 tests/faults tests/races $(ARGS)
 
-bench: .venv/.ready ## List the benchmarks, or run one: make bench ARGS=hundred_probes
-	$(BIN)/python -m bench $(ARGS)
+bench: .venv/.ready ## Measure the work engine beside Oban, Celery and rq, or ARGS=hundred_probes
+	$(BIN)/python -m bench $(or $(ARGS),jobs --quick --keep .flagship/bench/jobs.json)
 
 clean: ## Remove .venv and caches; data under .flagship stays
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,4 +1,4 @@
-"""List the benchmarks, or run the ones named."""
+"""List the benchmarks, or run the ones named: `python -m bench NAME ... [--option ...]`."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ BENCHMARKS = sorted(
 )
 
 
-def main(names: list[str]) -> int:
-    """Run the named benchmarks, or say which there are."""
+def main(arguments: list[str]) -> int:
+    """Run the named benchmarks, each with the options, or say which there are."""
+    first = next((n for n, word in enumerate(arguments) if word.startswith("-")), len(arguments))
+    names, options = arguments[:first], arguments[first:]
     unknown = sorted(set(names) - set(BENCHMARKS))
     if unknown:
         print(f"no such benchmark: {', '.join(unknown)}", file=sys.stderr)
         return 1
     for name in names:
-        importlib.import_module(f"bench.{name}").main()
+        importlib.import_module(f"bench.{name}").main(options)
     if not names:
         for name in BENCHMARKS:
             words = (importlib.import_module(f"bench.{name}").__doc__ or "").split("\n")[0]

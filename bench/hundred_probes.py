@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Sequence
 
 from bench._system import bare_system, process
 
@@ -16,7 +17,7 @@ ROUNDS = 5
 LIMIT_S = 60.0
 
 
-def main() -> None:
+def main(options: Sequence[str] = ()) -> None:
     """Measure and print."""
     with bare_system(), process("rqworker"), process("rqscheduler"):
         _round(1)  # Imports, connections, caches.

@@ -1,0 +1,1 @@
+"""The kinds that are measured: nothing, and one INSERT and one UPDATE, in each shape."""
