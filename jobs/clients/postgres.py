@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import psycopg
 from django.db import connection
 from psycopg.pq import ExecStatus
+
+_PREPARED: Final = "_flagship_prepared"
 
 
 def run(statement: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
@@ -47,11 +49,15 @@ def prepare(name: str, statement: str) -> None:
 
     `statement` is what follows the name: `(types) AS query`.
     """
-    raw = _connection()
-    known = raw.__dict__.setdefault("_flagship_prepared", set())
+    known = _connection().__dict__.setdefault(_PREPARED, set())
     if name not in known:
         run_together(f"PREPARE {name} {statement}".encode())
         known.add(name)
+
+
+def forget_prepared() -> None:
+    """Forget which plans this thread's connection keeps: psycopg deallocates all on ROLLBACK."""
+    _connection().__dict__.pop(_PREPARED, None)
 
 
 def literal(value: str) -> bytes:

@@ -12,13 +12,14 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, ProgrammingError, transaction
 
-from jobs.clients.postgres import literal, prepare, run, run_together
+from jobs.clients.postgres import forget_prepared, literal, prepare, run, run_together
 from jobs.errors import LeaseLost
 from jobs.services.claim import Claimed
 from jobs.services.endings import SUSPECT_AFTER
 
+_NO_SUCH_PLAN: Final = "26000"
 _COLUMNS: Final = """id, kind, version, queue, organization_id, payload, attempts + 1, lease_token,
     timeout_s, request_id, correlation_id, clock_timestamp()"""
 _FREE: Final = f"""state IN ('pending', 'queued', 'retry_wait')
@@ -73,8 +74,7 @@ def hold(*, job_id: uuid.UUID) -> Claimed | None:
     Returns None when there is nothing to run, or somebody else runs it. Its `token` is the fence
     the row has now.
     """
-    prepare("flagship_hold", _HOLD)
-    rows = run_together(b"BEGIN", f"EXECUTE flagship_hold('{job_id.hex}')".encode())
+    rows = _hold(f"EXECUTE flagship_hold('{job_id.hex}')".encode())
     if not rows:
         return None
     text = [None if value is None else value.decode() for value in rows[0]]
@@ -100,7 +100,6 @@ def settle(*, held: Claimed, worker: str, result: str | None) -> None:
     `result` is JSON text. Raises: LeaseLost when the handler has moved its own job; IntegrityError
     for a deferred constraint of what the handler wrote. Nothing is stored then.
     """
-    prepare("flagship_settle", _SETTLE)
     values = (
         f"'{held.job_id.hex}', {held.token}, ".encode(),
         literal(worker),
@@ -129,6 +128,22 @@ def settle_many(*, held: Sequence[Claimed], worker: str) -> None:
     parameters = {"ids": ids, "worker": worker, "started_at": held[0].started_at}
     if run(_SETTLE_MANY, parameters)[0][0] != len(ids):
         raise LeaseLost("a job of the batch was moved by its own run")
+
+
+def _hold(execute: bytes) -> list[list[bytes | None]]:
+    """Begin and hold, with the plans of both ends of the transaction in the connection."""
+    for last_try in (False, True):
+        prepare("flagship_hold", _HOLD)
+        prepare("flagship_settle", _SETTLE)
+        try:
+            return run_together(b"BEGIN", execute)
+        except ProgrammingError as error:
+            if last_try or getattr(error.__cause__, "sqlstate", None) != _NO_SUCH_PLAN:
+                raise
+            # A ROLLBACK on this connection took the plans along; nothing has been done yet.
+            run_together(b"ROLLBACK")
+            forget_prepared()
+    raise AssertionError("the loop ends with its last turn")
 
 
 def _is_unmoved(error: Any) -> bool:
