@@ -11,7 +11,7 @@ from typing import Final
 
 import psutil
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError
+from django.db import DatabaseError, InterfaceError, connection
 from redis import Redis
 
 from jobs.clients.doorbells import Bell
@@ -19,6 +19,7 @@ from jobs.clients.process import host_name, memory_bytes
 from jobs.errors import Interrupted
 from jobs.queues import QUEUES, Queue
 from jobs.retry import never
+from jobs.selectors.pauses import paused_queues
 from jobs.services.claim import claim_many
 from jobs.services.heartbeats import WorkerFacts
 from jobs.worker import database
@@ -93,7 +94,9 @@ class Dispatch:
         return self._executor.monitor.paused
 
     def start(self) -> None:
-        """Start the threads that watch."""
+        """Start the threads that watch; what is paused is known before anything is taken."""
+        self._executor.monitor.paused = frozenset(paused_queues())
+        connection.close()
         self._executor.start()
 
     def end(self) -> None:
