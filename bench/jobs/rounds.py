@@ -68,7 +68,7 @@ def drain(
     ground.settle()
     extra = {"BENCH_COUNT": str(count), "BENCH_START_AT": str(time.monotonic() + 1.5)}
     extra |= told or {}
-    with _workers(ground, contender, extra) as workers:
+    with working(ground, contender, extra) as workers:
         _wait(ground, contender, stamps, workers)
         seen = _wait_for_rows(ground, contender, count)
         memory = pss_mib(*(worker.pid for worker in workers))
@@ -102,7 +102,7 @@ def latency(ground: Ground, contender: Contender, count: int) -> Latency:
     assert client.stdout is not None and client.stdin is not None
     if client.stdout.readline().strip() != b"reset":
         raise RuntimeError(f"{contender.name}: {_tail(ground)}")
-    with _workers(ground, contender, {}) as workers:
+    with working(ground, contender) as workers:
         client.stdin.write(b"\n")
         client.stdin.flush()
         if client.wait(LIMIT_S):
@@ -146,8 +146,8 @@ def _start(
 
 
 @contextlib.contextmanager
-def _workers(
-    ground: Ground, contender: Contender, extra: dict[str, str]
+def working(
+    ground: Ground, contender: Contender, extra: dict[str, str] | None = None
 ) -> Iterator[list[subprocess.Popen[bytes]]]:
     """Run the workers, and what they need beside, inside the block; yield the workers."""
     ground.log.write_bytes(b"")
