@@ -7,7 +7,7 @@ import json
 import threading
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 from django.http import HttpResponseRedirect
@@ -86,17 +86,43 @@ class Places:
                 del self._open[key]
 
 
-async def cutting(chunks: AsyncIterator[bytes], stall_s: float) -> AsyncIterator[bytes]:
-    """Pass chunks on; end the response when its reader takes none for `stall_s` seconds.
+class Cutting:
+    """Passes chunks on; ends the response when its reader takes none for `stall_s` seconds.
 
-    While a generator is suspended at `yield` only somebody else can end it, so a timer cancels the
-    task that sends the response; the server then closes the connection.
+    While a chunk is being sent only somebody else can end the response, so a timer cancels the
+    task that sends it. `close`, which Django calls when a response is done for any reason, ends
+    the chunks then and there instead of when the garbage is collected.
     """
-    task, loop = asyncio.current_task(), asyncio.get_running_loop()
-    assert task is not None  # noqa: S101 (a response is sent by a task)
-    async for chunk in chunks:
-        timer = loop.call_later(stall_s, task.cancel)
-        try:
-            yield chunk
-        finally:
-            timer.cancel()
+
+    def __init__(self, chunks: AsyncGenerator[bytes, None], stall_s: float) -> None:
+        self._chunks = chunks
+        self._stall_s = stall_s
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._ending: asyncio.Task[None] | None = None
+
+    def __aiter__(self) -> Cutting:
+        return self
+
+    async def __anext__(self) -> bytes:
+        self._loop = asyncio.get_running_loop()
+        self._disarm()
+        chunk = await anext(self._chunks)
+        sender = asyncio.current_task()
+        if sender is not None:
+            self._timer = self._loop.call_later(self._stall_s, sender.cancel)
+        return chunk
+
+    def close(self) -> None:
+        """End the chunks, if they were begun; called in any thread."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._end)
+
+    def _end(self) -> None:
+        self._disarm()
+        self._ending = asyncio.ensure_future(self._chunks.aclose())
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any, Final
 
 from django.conf import settings
 
-from jobs.api.sse import Places, block, cutting, heartbeat
+from jobs.api.sse import Cutting, Places, block, heartbeat
 from jobs.telemetry import Event, Wanted
 from jobs.telemetry.follow import Beat, Gap, follow
 
@@ -19,9 +20,9 @@ LONGEST_S: Final = 600.0
 PLACES: Final = Places()
 
 
-def open_stream(wanted: Wanted, after: int | None, key: uuid.UUID) -> AsyncIterator[bytes]:
+def open_stream(wanted: Wanted, after: int | None, key: uuid.UUID) -> Cutting:
     """Return the stream of what is wanted behind `after` (None: from now on), for one API key."""
-    return cutting(_counted(wanted, after, key), settings.TELEMETRY_STALL_S)
+    return Cutting(_counted(wanted, after, key), settings.TELEMETRY_STALL_S)
 
 
 def describe(event: Event, wanted: Wanted) -> dict[str, Any]:
@@ -38,15 +39,18 @@ def describe(event: Event, wanted: Wanted) -> dict[str, Any]:
     }
 
 
-async def _counted(wanted: Wanted, after: int | None, key: uuid.UUID) -> AsyncIterator[bytes]:
+async def _counted(
+    wanted: Wanted, after: int | None, key: uuid.UUID
+) -> AsyncGenerator[bytes, None]:
     """Hold a place as long as the stream lasts; a generator that is never begun holds none."""
     PLACES.take(key)
     # Not all at once: readers that came together after a restart go back apart.
     lasting_s = LONGEST_S * random.uniform(0.8, 1.0)  # noqa: S311
     try:
         yield b"retry: 1000\n\n"
-        async for item in follow(wanted, after=after, lasting_s=lasting_s):
-            yield _written(item, wanted)
+        async with aclosing(follow(wanted, after=after, lasting_s=lasting_s)) as items:
+            async for item in items:
+                yield _written(item, wanted)
     finally:
         PLACES.give_back(key)
 

@@ -6,7 +6,7 @@ import asyncio
 import functools
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -45,12 +45,12 @@ class Gap:
 
 async def follow(
     wanted: Wanted, *, after: int | None, lasting_s: float
-) -> AsyncIterator[Event | Beat | Gap]:
+) -> AsyncGenerator[Event | Beat | Gap, None]:
     """Yield what is wanted behind `after` (None: from now on), in order, each event once.
 
     Begins with a Beat or, for a position that has been pruned or never was, a Gap; then a Beat
-    whenever HEARTBEAT_S have passed in silence. While the database is away it waits. Ends after
-    `lasting_s` seconds.
+    whenever HEARTBEAT_S have passed in silence, and a Gap should the sink be set back. While the
+    database is away it waits. Ends after `lasting_s` seconds.
     """
     hub = _hub()
     seat = hub.join()
@@ -65,6 +65,8 @@ async def follow(
             shown = [event for event in piece.events if wanted.takes(event)]
             for event in shown:
                 yield event
+            if piece.reached < position:
+                yield Gap(position, piece.reached)
             is_behind, position = piece.reached > position, piece.reached
             if shown or time.monotonic() >= beat_at:
                 beat_at = time.monotonic() + HEARTBEAT_S

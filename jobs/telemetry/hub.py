@@ -84,14 +84,14 @@ class Hub:
     def since(self, after: int) -> Piece | None:
         """Return the events behind `after`; None when they are not in memory."""
         with self._lock:
-            if self._floor < 0 or after < self._floor:
+            if not self._floor <= after <= self._last:
                 return None
             found: list[Event] = []
             for event in reversed(self._ring):
                 if event.sequence <= after:
                     break
                 found.append(event)
-            return Piece(found[::-1], max(self._last, after))
+            return Piece(found[::-1], self._last)
 
     def _run(self) -> None:
         waiter, is_away = self._sink.waiter(), False
@@ -120,16 +120,23 @@ class Hub:
     def _read(self, waiter: Waiter) -> None:
         """Read one page, or wait a moment for there to be one."""
         if self._floor < 0:
-            newest = self._sink.bounds()[1]
-            with self._lock:
-                self._floor = self._last = newest
+            self._begin(self._sink.bounds()[1])
         piece = self._sink.read(after=self._last, wanted=EVERYTHING, limit=PAGE)
+        if piece.reached < self._last:
+            self._begin(piece.reached)  # the sink was set back
         if piece.events:
             self._keep(piece)
             return
         connection.close()
         while not self._left.is_set() and not waiter.wait(1.0, self._left):
             continue
+
+    def _begin(self, position: int) -> None:
+        with self._lock:
+            self._ring.clear()
+            self._floor = self._last = position
+            for seat in self._seats:
+                seat.tell()
 
     def _keep(self, piece: Piece) -> None:
         with self._lock:

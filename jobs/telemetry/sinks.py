@@ -44,7 +44,10 @@ class Sink(Protocol):
         """Take an event; never waits, never raises for the sink being away."""
 
     def read(self, *, after: int, wanted: Wanted, limit: int) -> Piece:
-        """Return events behind a sequence, oldest first."""
+        """Return events behind a sequence, oldest first, and how far that goes.
+
+        That is below `after` where the sink has been set back: a backup was restored.
+        """
 
     def page(self, *, since: int, before: int | None, wanted: Wanted, limit: int) -> list[Event]:
         """Return events between two sequences (exclusive), newest first."""
@@ -101,7 +104,7 @@ class MemorySink:
         """Return events behind `after`, oldest first."""
         with self._changed:
             found = [e for e in self._events if e.sequence > after and wanted.takes(e)]
-            reached = max(self._last, after) if len(found) <= limit else found[limit - 1].sequence
+            reached = self._last if len(found) <= limit else found[limit - 1].sequence
         return Piece(found[:limit], reached)
 
     def page(self, *, since: int, before: int | None, wanted: Wanted, limit: int) -> list[Event]:
@@ -151,7 +154,7 @@ class SharedSink:
         last = _last()
         rows = _matching(wanted).filter(sequence__gt=after, sequence__lte=last)
         events = [_event(row) for row in rows.order_by("sequence")[:limit]]
-        return Piece(events, events[-1].sequence if len(events) == limit else max(last, after))
+        return Piece(events, events[-1].sequence if len(events) == limit else last)
 
     def page(self, *, since: int, before: int | None, wanted: Wanted, limit: int) -> list[Event]:
         """Return events between, newest first."""
