@@ -14,6 +14,7 @@ from jobs.errors import Refusal
 from jobs.queues import AUDIT, NOTIFICATIONS, USAGE
 from jobs.registry import handler
 from jobs.retry import never
+from tests.drills import poisons as poisons  # registers its kinds
 from tests.drills.models import Effect
 from tests.drills.payloads import Mortal, Stubborn, Touch, TouchElsewhere
 
