@@ -167,7 +167,7 @@ class DedupeKeyInUse(Refusal):
         "jobId": "job_0193a1b2c3d474e5a60718293a4b5c6d",
         "kind": "jobs.probe",
         "state": "running",
-        "createdAt": "2026-01-15T10:00:00+00:00",
+        "createdAt": "2026-01-15T10:00:00.000Z",
         "differs": ["payload.note"],
     }
 
@@ -208,7 +208,7 @@ class QueueAlreadyPaused(Refusal):
     next_step = "Leave it, or resume it first; data says since when and until when."
     example = {
         "queue": "flagship:content",
-        "pausedAt": "2026-01-15T09:58:00+00:00",
+        "pausedAt": "2026-01-15T09:58:00.000Z",
         "pausedBy": "admin:ann",
         "reason": "The model provider is down",
         "resumeAt": None,

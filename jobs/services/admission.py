@@ -145,7 +145,7 @@ def _assert_same(job: Job, wanted: Payload, dedupe_key: str | None) -> None:
             "jobId": public_id("job", job.id),
             "kind": job.kind,
             "state": job.state,
-            "createdAt": job.created_at.isoformat(),
+            "createdAt": job.created_at,
             "differs": differs,
         }
         raise DedupeKeyInUse(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from django.db import transaction
 
@@ -81,14 +81,13 @@ def _known(queue: str) -> None:
 
 def _already_paused(queue: str) -> QueueAlreadyPaused:
     """Say by which pause; it may have ended meanwhile."""
-    told: dict[str, str | None] = {"queue": queue}
+    told: dict[str, Any] = {"queue": queue}
     standing = pauses().get(queue)
     if standing is not None:
-        until = standing.resume_at
         told |= {
-            "pausedAt": standing.paused_at.isoformat(),
+            "pausedAt": standing.paused_at,
             "pausedBy": standing.paused_by,
             "reason": standing.reason,
-            "resumeAt": until.isoformat() if until else None,
+            "resumeAt": standing.resume_at,
         }
     return QueueAlreadyPaused(f"{queue} is paused already.", data=told)
