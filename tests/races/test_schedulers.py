@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -20,6 +21,7 @@ from jobs.registry import ScheduledJob
 from jobs.rhythm import CatchUp
 from jobs.services.schedules import run_due_schedules, run_schedule_now, sync_schedules
 from tests.drills.payloads import Touch
+from tests.processes import Processes, wait_until
 from tests.races.racers import Racers
 from tests.servers import Servers
 from tests.soak import soaked
@@ -236,3 +238,32 @@ def test_run_now__of_one_click_by_four_at_once__is_one_job(
             )
             assert len(set(found)) == 1
     assert Job.objects.count() == ScheduleRun.objects.count() == 10
+
+
+def test_rqscheduler__twice_and_one_of_them_killed__keeps_the_rhythm(
+    live_db: None, processes: Processes
+) -> None:
+    # W-12, P14: real processes, from an empty table on.
+    env = {"SWEEP_INTERVAL_S": "0.1"}
+    two = [processes.start("rqscheduler", env=env) for _ in range(2)]
+    for process in two:
+        process.wait_for("sweeping every 0.1 s", 60.0)
+    name = "credits.expire-reservations"
+    wait_until(lambda: Schedule.objects.filter(name=name).exists(), 60.0)
+
+    for number in range(12):
+        planned = Schedule.objects.get(name=name).next_run_at - timedelta(seconds=35)
+        Schedule.objects.filter(name=name).update(next_run_at=planned)
+        wait_until(lambda: Schedule.objects.get(name=name).next_run_at > planned)  # noqa: B023
+        if number == 5:
+            two[0].kill()
+
+    # Set back a dozen times: what has been decided is not decided again, whoever looks.
+    doubled = ScheduleRun.objects.values("schedule", "planned_at").annotate(times=Count("id"))
+    assert not doubled.filter(times__gt=1).exists()
+    ran = ScheduleRun.objects.exclude(outcome="missed").filter(schedule=name)
+    keys = {f"cron:{name}:{run.planned_at.isoformat()}": run.job_id for run in ran}
+    jobs = Job.objects.filter(dedupe_key__startswith=f"cron:{name}:")
+    assert {job.dedupe_key: job.id for job in jobs} == keys != {}
+    two[1].kill(signal.SIGTERM)
+    assert two[1].wait() == 0
