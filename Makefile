@@ -5,7 +5,7 @@ MANAGE := $(BIN)/python manage.py
 ARGS ?=
 NO_DATABASE := DATABASE_URL=postgresql://127.0.0.1:1/none FLAGSHIP_SECRET_KEY=only-for-make-check-0123456789abcdef
 
-.PHONY: help demo up test check soak bench clean
+.PHONY: help demo up test check faults soak bench clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -29,6 +29,9 @@ check: .venv/.ready ## Format, lint, types, import contracts, migrations, Django
 	$(NO_DATABASE) $(BIN)/python -W 'ignore:Got an error checking a consistent migration history' \
 		manage.py makemigrations --check --dry-run
 	$(NO_DATABASE) $(MANAGE) check --fail-level WARNING
+
+faults: .venv/.ready ## Strike jobs at every boundary, break both servers; ends with one line of JSON
+	$(BIN)/python -m tests.faults.matrix $(ARGS)
 
 soak: .venv/.ready ## Run the kill and race tests for longer
 	FLAGSHIP_SOAK=1 $(BIN)/python -m pytest -o timeout=3600 tests/faults tests/races $(ARGS)

@@ -15,6 +15,7 @@ from jobs.queues import AUDIT, NOTIFICATIONS, USAGE
 from jobs.registry import handler
 from jobs.retry import never
 from tests.drills import poisons as poisons  # registers its kinds
+from tests.drills import shapes as shapes  # registers its kinds
 from tests.drills.models import Effect
 from tests.drills.payloads import Mortal, Stubborn, Touch, TouchElsewhere
 
