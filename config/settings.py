@@ -213,6 +213,8 @@ TELEMETRY_STREAMS_MAX = env.int("TELEMETRY_STREAMS_MAX", 500)
 TELEMETRY_STALL_S = env.float("TELEMETRY_STALL_S", 30.0)
 WORKER_HEARTBEAT_S = env.float("WORKER_HEARTBEAT_S", 30.0)
 WORKER_STALE_S = env.float("WORKER_STALE_S", 120.0)
+# How long the row of a worker that is gone can still be seen.
+WORKER_KEEP_S = env.float("WORKER_KEEP_S", 24 * 3600.0)
 
 # --- Logs -------------------------------------------------------------------------------------
 LOG_LEVEL = env.str("LOG_LEVEL", "INFO")

@@ -16,6 +16,7 @@ from builds.services.holds import charge, give_back, keep_hold
 from builds.services.projects import lock_project
 from builds.states import BuildState, is_final, valid_next_states
 from flagship.services import audit
+from jobs import telemetry
 from jobs.context import JobContext
 from jobs.ids import public_id
 from jobs.models import Job
@@ -142,14 +143,22 @@ def refusal(build: Build, to: BuildState) -> InvalidStateTransition:
 
 
 def record(action: str, build: Build, actor: str, **data: Any) -> None:
-    """Record an audit event about a build in the caller's transaction."""
+    """Record an audit event about a build in the caller's transaction; tell those who watch."""
+    told = {"projectId": public_id("proj", build.project_id), **data}
     audit.record(
         action=action,
         subject_type="build",
         subject_id=public_id("build", build.id),
         organization_id=build.organization_id,
         actor=actor,
-        data={"projectId": public_id("proj", build.project_id), **data},
+        data=told,
+    )
+    telemetry.publish(
+        action,
+        organization_id=build.organization_id,
+        buildId=public_id("build", build.id),
+        actor=actor,
+        **told,
     )
 
 

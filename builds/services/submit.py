@@ -20,6 +20,7 @@ from builds.services.projects import lock_project
 from credits.services import reserve_credits
 from flagship.errors.idempotency import IdempotencyKeyExpired
 from flagship.services import audit
+from jobs import telemetry
 from jobs.ids import new_id, public_id
 from jobs.services.enqueue import enqueue
 from jobs.trace import current_trace
@@ -146,4 +147,11 @@ def _record_created(build: Build, actor: str) -> None:
             "reservationId": public_id("res", build.reservation_id),
             "jobId": public_id("job", build.job_id),
         },
+    )
+    telemetry.publish(
+        "build.created",
+        organization_id=build.organization_id,
+        build_id=public_id("build", build.id),
+        project_id=public_id("proj", build.project_id),
+        actor=actor,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Final
 
+from jobs import telemetry
 from jobs.clients.doorbells import advance_marker, marker, set_marker
 from jobs.clients.inventory import begin_filling, end_filling, is_filled
 from jobs.clients.postgres import run
@@ -51,4 +52,5 @@ class Memory:
         end_filling(filling)
         if count:
             logger.warning("Redis had lost its data: rang for %d queued jobs again", count)
+            telemetry.publish("redis.wiped", rung_again=count)
         return count

@@ -12,22 +12,25 @@ from typing import Any, Final
 
 from django.db import OperationalError, connection, transaction
 
-from jobs import signals
+from jobs import signals, telemetry
 from jobs.context import Death
 from jobs.errors import LeaseLost, UnknownKind
+from jobs.ids import public_id
 from jobs.models import FailedJob, Job
 from jobs.payloads import RunOnDead
 from jobs.registry import get_handler
 from jobs.services.claim import Lease
 from jobs.services.endings import CRASHES_MAX, Ending
 from jobs.services.enqueue import enqueue
-from jobs.states import JobState
+from jobs.states import JobState, Outcome
 
 logger = logging.getLogger(__name__)
 
 TRIES: Final = 3
 CONFLICTS: Final = ("40001", "40P01", "55P03")
 """Serialization failure, deadlock, lock timeout: the whole transaction may be tried again."""
+
+_NEWS: Final = {Outcome.LOST: "job.lost", Outcome.THROTTLED: "job.throttled"}
 
 _NEXT_STATE: Final = f"""
 CASE WHEN job.cancel_requested_at IS NOT NULL OR %(outcome)s = 'cancelled' THEN 'cancelled'
@@ -144,7 +147,23 @@ def _move(lease: Lease, ending: Ending, case: _Case) -> bool:
     if case.state == JobState.DEAD:
         letter = FailedJob.objects.get(id=row[1])
         signals.buried.send(sender=FailedJob, failed_job=letter)
+    _publish(lease, ending, case)
     return True
+
+
+def _publish(lease: Lease, ending: Ending, case: _Case) -> None:
+    """Tell watchers of an end that is worth a look; most are not (docs/telemetry.md)."""
+    name = "job.dead" if case.state == JobState.DEAD else _NEWS.get(ending.outcome)
+    if name is not None:
+        telemetry.publish(
+            name,
+            organization_id=case.organization_id,
+            job_id=public_id("job", lease.job_id),
+            kind=case.kind,
+            attempt=case.attempts,
+            state=str(case.state),
+            error_class=ending.error_class,
+        )
 
 
 def _cancel(lease: Lease, ending: Ending, case: _Case) -> bool:

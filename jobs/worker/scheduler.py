@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import signal
 import time
@@ -12,13 +13,18 @@ from django.db import DatabaseError, InterfaceError, connection
 from django_rq.queues import DjangoScheduler
 from redis.exceptions import RedisError
 
+from jobs import telemetry
+from jobs.services.heartbeats import prune_workers, report_workers
 from jobs.services.schedules import prune_schedule_runs, sync_schedules
 from jobs.services.sweep import Sweeper
+from jobs.services.telemetry import prune_telemetry
+from jobs.worker.pulse import Pulse
 
 logger = logging.getLogger(__name__)
 
 BACKOFF_MAX_S = 5.0
 PRUNE_EVERY_S = 60.0
+REPORT_EVERY_S = 5.0
 
 
 class SweepingScheduler(DjangoScheduler):
@@ -34,7 +40,9 @@ class SweepingScheduler(DjangoScheduler):
         super().__init__(*arguments, **options)  # type: ignore[no-untyped-call]
         self._stopping = False
         self._synced = False
-        self._pruned_at = float("-inf")
+        self._pruned_at = self._reported_at = float("-inf")
+        self._pulse = Pulse("scheduler")
+        telemetry.identify(self._pulse.name)
 
     def run(self, burst: bool = False) -> None:
         """Pass after pass, SWEEP_INTERVAL_S apart, until SIGTERM or SIGINT; one pass if `burst`."""
@@ -49,6 +57,8 @@ class SweepingScheduler(DjangoScheduler):
             if burst:
                 break
             self._sleep(wait_s - (time.monotonic() - started))
+        with contextlib.suppress(DatabaseError, InterfaceError):
+            self._pulse.end()
         connection.close()
 
     def _pass(self, sweeper: Sweeper) -> bool:
@@ -57,6 +67,7 @@ class SweepingScheduler(DjangoScheduler):
                 sync_schedules()
                 self._synced = True
             swept = sweeper.run()
+            self._watch()
             self._prune()
         except (DatabaseError, InterfaceError) as error:
             logger.warning("the database is away: %s", error)
@@ -70,12 +81,24 @@ class SweepingScheduler(DjangoScheduler):
         self._show()
         return swept
 
+    def _watch(self) -> None:
+        """Say that this process is alive; now and then, tell which others are not any more."""
+        self._pulse.keep()
+        now = time.monotonic()
+        if now - self._reported_at >= REPORT_EVERY_S:
+            self._reported_at = now
+            report_workers(stale_after_s=settings.WORKER_STALE_S)
+
     def _prune(self) -> None:
-        """Delete old history of schedules, a bounded piece at a time, now and then."""
+        """Delete what is only kept for a while, a bounded piece at a time, now and then."""
         now = time.monotonic()
         if now - self._pruned_at >= PRUNE_EVERY_S:
             self._pruned_at = now
             prune_schedule_runs()
+            prune_workers(older_than_s=settings.WORKER_KEEP_S)
+            prune_telemetry(
+                keep_s=settings.TELEMETRY_KEEP_S, keep_events=settings.TELEMETRY_KEEP_EVENTS
+            )
 
     def _show(self) -> None:
         """Let `rq` tools see a living scheduler."""

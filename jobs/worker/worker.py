@@ -20,6 +20,7 @@ from rq.serializers import JSONSerializer
 from rq.worker.base import BaseWorker, WorkerStatus
 from rq.worker_registration import clean_worker_registry
 
+from jobs import telemetry
 from jobs.clients.doorbells import job_id_of
 from jobs.clients.process import new_worker_name
 from jobs.errors import HandedBack, LeaseLost, Refusal
@@ -82,6 +83,8 @@ class ThreadWorker(BaseWorker):
         thaw = Thaw(settings.WORKER_FREEZE_LIMIT_S)
         thaw.start()
         dispatch.start()
+        telemetry.identify(self.name)
+        telemetry.publish("worker.started", worker=self.name, queues=self.queue_names())
         reason = ""
         try:
             reason = self._loop(dispatch, Quota(burst, max_jobs, max_idle_time))
@@ -90,6 +93,10 @@ class ThreadWorker(BaseWorker):
             dispatch.end()
             thaw.end()
             self._leave(dispatch)
+            telemetry.publish(
+                "worker.stopped", worker=self.name, reason=reason, jobs_done=dispatch.done()
+            )
+            telemetry.flush()
         if dispatch.busy():
             # Threads that do not come back would keep the process; their jobs are safe.
             logging.shutdown()

@@ -10,6 +10,7 @@ from typing import Final
 
 from django.db import connection
 
+from jobs import telemetry
 from jobs.models import Schedule, ScheduleRun
 from jobs.models.schedule import PeriodOutcome
 from jobs.services.schedules.periods import Period
@@ -63,6 +64,15 @@ def record_periods(
         logger.warning(
             "schedule %s: %d periods missed, %s to %s: %s",
             *(schedule.name, len(gone), first, last, gone[-1].note),
+        )
+        telemetry.publish(
+            "schedule.missed",
+            schedule=schedule.name,
+            kind=schedule.kind,
+            periods=len(gone),
+            first=first,
+            last=last,
+            note=gone[-1].note,
         )
 
 

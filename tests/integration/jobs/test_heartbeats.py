@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -16,6 +18,8 @@ from jobs.clients.process import host_name, memory_bytes, new_worker_name
 from jobs.models import TelemetryEvent, WorkerHeartbeat
 from jobs.selectors.workers import list_workers, worker_health
 from jobs.services.heartbeats import WorkerFacts, beat, farewell, prune_workers, report_workers
+from tests.asserts import wait_until
+from tests.processes import Processes
 
 STALE_S = 120.0
 
@@ -179,6 +183,41 @@ def test_prune__of_old_rows__spares_the_living_and_the_unreported() -> None:
 
     assert prune_workers(older_than_s=3600) == 2
     assert set(WorkerHeartbeat.objects.values_list("name", flat=True)) == {"alive", "unreported"}
+
+
+def test_worker__killed__is_stale_soon_and_one_that_stops_says_farewell(
+    quiet: None, processes: Processes
+) -> None:
+    # O-03: real processes, real signals
+    soon = {"WORKER_HEARTBEAT_S": "0.5", "WORKER_STALE_S": "3", "SWEEP_INTERVAL_S": "0.2"}
+    scheduler = processes.start("rqscheduler", env=soon)
+    doomed, polite = processes.start("rqworker", env=soon), processes.start("rqworker", env=soon)
+    wait_until(lambda: rows() == {"worker": 2, "scheduler": 1}, 60, doomed.output)
+    row = WorkerHeartbeat.objects.get(pid=doomed.popen.pid)
+    assert row.name.startswith(f"{host_name()}:{row.pid}:")
+    assert row.slots >= 100 and len(row.queues) >= 8 and row.memory_bytes > 10**7
+    wait_until(lambda: WorkerHeartbeat.objects.get(name=row.name).beat_at > row.beat_at, 20)
+    assert worker_health(stale_after_s=3.0).ok
+
+    doomed.kill(signal.SIGKILL)
+    polite.kill(signal.SIGTERM)
+    assert polite.wait() == 0
+    wait_until(lambda: not worker_health(stale_after_s=3.0).ok, 20)
+    wait_until(lambda: ("worker.stale", row.name) in published(), 20, scheduler.output)
+
+    health = worker_health(stale_after_s=3.0)
+    assert health.age_ms is not None and health.age_ms > 3000
+    stale = [each.heartbeat.name for each in list_workers(stale_after_s=3.0) if each.is_stale]
+    assert stale == [row.name]
+    gone = WorkerHeartbeat.objects.get(pid=polite.popen.pid)
+    assert gone.stopped_at is not None
+    seen = published()
+    assert {("worker.started", row.name), ("worker.started", gone.name)} <= set(seen)
+    assert ("worker.stopped", gone.name) in seen and ("worker.stale", gone.name) not in seen
+
+
+def rows() -> dict[str, int]:
+    return dict(Counter(WorkerHeartbeat.objects.values_list("role", flat=True)))
 
 
 def test_process__about_itself__says_what_fits_a_row() -> None:
