@@ -182,7 +182,7 @@ JOB_LEASE_RENEWAL_S = env.float("JOB_LEASE_RENEWAL_S", 5.0)
 SWEEP_INTERVAL_S = env.float("SWEEP_INTERVAL_S", 0.5)
 # How long a doorbell may be on its way before Redis is asked whether it still has it.
 JOB_LOST_AFTER_S = env.float("JOB_LOST_AFTER_S", 10.0)
-# Jobs that ended longer ago are deleted each night with their attempts and answered dead letters.
+# Jobs that ended longer ago are deleted each hour with their attempts and answered dead letters.
 JOB_RETENTION_DAYS = env.float("JOB_RETENTION_DAYS", 30.0, validate=validate.Range(min=1))
 # Unfinished jobs that an organization's clients may have; one more is refused (W-10).
 JOBS_IN_FLIGHT_MAX = env.int("JOBS_IN_FLIGHT_MAX", 50)

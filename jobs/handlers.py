@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import asdict
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
 
@@ -17,6 +17,8 @@ from jobs.registry import handler
 from jobs.retry import exponential
 from jobs.services.deaths import pay_on_dead
 from jobs.services.prune import Pruned, prune_jobs
+
+PRUNE_RESERVE_S: Final = 60.0
 
 
 @handler(Probe, queue=MAINTENANCE, timeout_s=3600.0, scope="jobs:probe")
@@ -40,11 +42,16 @@ def run_on_dead(payload: RunOnDead, context: JobContext) -> None:
 
 @handler(PruneJobs, queue=MAINTENANCE, timeout_s=3600.0)
 def prune(payload: PruneJobs, context: JobContext) -> dict[str, Any]:
-    """Delete what ended long ago, batch by batch, each in its own transaction."""
+    """Delete what ended long ago, batch by batch, each in its own transaction.
+
+    What is left when the time is nearly over is the next run's.
+    """
     total = Pruned()
     for pruned in prune_jobs(older_than=timedelta(days=settings.JOB_RETENTION_DAYS)):
         total += pruned
         context.check()
+        if context.remaining_s() < PRUNE_RESERVE_S:
+            break
     return asdict(total)
 
 

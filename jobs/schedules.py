@@ -5,4 +5,4 @@ from __future__ import annotations
 from jobs.payloads import PruneJobs
 from jobs.registry import schedule
 
-schedule("jobs.prune", PruneJobs(), cron="41 3 * * *")
+schedule("jobs.prune", PruneJobs(), cron="41 * * * *")

@@ -78,7 +78,7 @@ class Pruned:
 
 
 def prune_jobs(
-    *, older_than: timedelta, dry_run: bool = False, batch: int = BATCH
+    *, older_than: timedelta, dry_run: bool = False, batch: int | None = None
 ) -> Iterator[Pruned]:
     """Delete jobs that ended longer ago than this, batch by batch; yield each batch's counts.
 
@@ -97,7 +97,7 @@ def prune_jobs(
         "before": first_id(cutoff),
         "cutoff": cutoff,
         "owing_kind": RunOnDead.KIND,
-        "limit": batch,
+        "limit": batch or BATCH,
     }
     while True:
         with connection.cursor() as cursor:

@@ -1,4 +1,4 @@
-"""`manage.py prune_jobs`: delete jobs that ended long ago, now and not at the schedule's hour."""
+"""`manage.py prune_jobs`: delete jobs that ended long ago, now and not when the schedule says."""
 
 from __future__ import annotations
 

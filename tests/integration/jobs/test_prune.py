@@ -214,7 +214,9 @@ def test_prune_command__says_what_it_did() -> None:
     assert say("--days", "2") == "1 jobs, 2 attempts, 0 dead letters deleted\n"
 
 
-def test_prune_job__each_night__prunes_by_the_setting(settings: Any) -> None:
+def test_prune_job__each_hour__prunes_by_the_setting_and_ends_in_time(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings.JOB_RETENTION_DAYS = 2.0
     make(days=3)
     (declared,) = [each for each in scheduled() if each.name == "jobs.prune"]
@@ -222,8 +224,19 @@ def test_prune_job__each_night__prunes_by_the_setting(settings: Any) -> None:
     handler = get_handler(PruneJobs.KIND)
 
     class Context:
+        left_s = 1000.0
+
         def check(self) -> None:
             return None
 
+        def remaining_s(self) -> float:
+            return self.left_s
+
     result = handler.function(PruneJobs(), Context())
     assert result == {"jobs": 1, "attempts": 2, "letters": 0}
+    monkeypatch.setattr(Context, "left_s", 1.0)
+    monkeypatch.setattr(prune_module, "BATCH", 2)
+    for _ in range(5):
+        make(days=3)
+    result = handler.function(PruneJobs(), Context())
+    assert result == {"jobs": 2, "attempts": 4, "letters": 0}
