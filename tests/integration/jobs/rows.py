@@ -15,8 +15,13 @@ WAITING = ("pending", "queued", "retry_wait")
 FINISHED = ("succeeded", "dead", "cancelled")
 
 
-def make_job(state: str, organization_id: uuid.UUID | None = None, **columns: Any) -> Job:
-    """A probe in this state, with one run where the state needs one."""
+def make_job(
+    state: str,
+    organization_id: uuid.UUID | None = None,
+    run: dict[str, Any] | None = None,
+    **columns: Any,
+) -> Job:
+    """A probe in this state, with one run where the state needs one; `run` has columns of that."""
     ran = state not in ("pending", "queued", "cancelled")
     values: dict[str, Any] = {
         "kind": "jobs.probe",
@@ -35,7 +40,7 @@ def make_job(state: str, organization_id: uuid.UUID | None = None, **columns: An
     job = Job.objects.create(state=state, organization_id=organization_id, **(values | columns))
     job.refresh_from_db()
     if ran:
-        make_run(job)
+        make_run(job, **(run or {}))
     return job
 
 

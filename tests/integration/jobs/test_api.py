@@ -148,10 +148,8 @@ def test_kinds__offered__have_schemas_that_say_what_enqueue_checks(api: Any) -> 
 
 def test_show__while_it_waits_for_its_next_try__tells_when_and_why(api: Any) -> None:
     # W-05, W-15
-    job = make_job("retry_wait", api.organization.id, failures=1, backoff_s=[60.0, 300.0])
-    run = job.attempt_set.get()
-    run.error_class, run.message = "RuntimeError", "no"
-    run.save()
+    why = {"error_class": "RuntimeError", "message": "no"}
+    job = make_job("retry_wait", api.organization.id, why, failures=1, backoff_s=[60.0, 300.0])
 
     body = api.get(path_of(job)).json()
 

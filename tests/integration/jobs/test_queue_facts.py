@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from django.db import connection
 from django.db.models.functions import Now
 
-from jobs.models import Job, JobAttempt
+from jobs.models import Job
 from jobs.queues import AUDIT, CONTENT, MAINTENANCE, QUEUES
 from jobs.selectors import queues as selector
 from jobs.selectors.queues import QueueFacts, queue_facts, queue_times
@@ -81,15 +81,15 @@ def test_facts__of_any_backlog__walk_the_partial_indexes_only() -> None:
 
 
 def test_times__of_runs_in_the_window__are_those_of_first_waits_and_ended_runs() -> None:
+    now = datetime.now(UTC)
     for seconds in (1, 2, 3, 4, 5):
-        job = make_job("succeeded", created_at=Now() - timedelta(seconds=10 * seconds))
-        started = job.created_at + timedelta(seconds=seconds)
-        JobAttempt.objects.filter(job=job).update(
-            started_at=started, ended_at=started + timedelta(seconds=2 * seconds)
-        )
+        created = now - timedelta(seconds=60)
+        started = created + timedelta(seconds=seconds)
+        ended = started + timedelta(seconds=2 * seconds)
+        make_job("succeeded", None, {"started_at": started, "ended_at": ended}, created_at=created)
     make_job("running")
-    old = make_job("succeeded")
-    JobAttempt.objects.filter(job=old).update(started_at=Now() - timedelta(hours=2))
+    long_ago = now - timedelta(hours=2)
+    make_job("succeeded", None, {"started_at": long_ago, "ended_at": long_ago})
 
     times = queue_times(window_s=900)[MAINTENANCE]
 
