@@ -72,7 +72,8 @@ class Load(threading.Thread):
         effects = Counter(Effect.objects.values_list("key", flat=True))
         wanted = {key.removesuffix(BUSINESS) for key in effects if key.endswith(BUSINESS)}
         done = {key: n for key, n in effects.items() if not key.endswith(BUSINESS)}
-        states = dict(Job.objects.values_list("payload__key", "state"))
+        jobs = Job.objects.filter(payload__key__startswith="load-")
+        states = dict(jobs.values_list("payload__key", "state"))
         found = [Finding("lost", f"{key} was acknowledged") for key in self.acknowledged
                  if key not in wanted]  # fmt: skip
         for key in sorted(wanted):
@@ -84,6 +85,8 @@ class Load(threading.Thread):
             found.append(Finding("crooked", f"jobs and authors differ: {states.keys() ^ wanted}"))
         if (open_attempts := JobAttempt.objects.filter(outcome="running").count()) > 0:
             found.append(Finding("crooked", f"{open_attempts} attempts are still open"))
+        for key, failures in jobs.filter(failures__gt=0).values_list("payload__key", "failures"):
+            found.append(Finding("crooked", f"{key} has paid for {failures} failures not its own"))
         letters = FailedJob.objects.values_list("job_id", "message")
         found += [Finding("lost", f"{job.hex} is a dead letter: {why}") for job, why in letters]
         return found
