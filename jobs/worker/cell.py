@@ -26,6 +26,7 @@ def main(name: str, parent: int) -> None:
     django.setup()
     from django.conf import settings
 
+    from jobs import telemetry
     from jobs.worker.cells import RAN, SKIPPED
     from jobs.worker.execute import Executor
     from jobs.worker.freeze import Thaw
@@ -33,6 +34,7 @@ def main(name: str, parent: int) -> None:
     if settings.WORKER_MEMORY_BYTES:
         limit = settings.WORKER_MEMORY_BYTES
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    telemetry.identify(name)
     executor = Executor(name, settings.JOB_LEASE_S, settings.JOB_LEASE_RENEWAL_S)
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
@@ -42,6 +44,7 @@ def main(name: str, parent: int) -> None:
     for line in sys.stdin:
         ran = executor.run(uuid.UUID(hex=line.strip()), on_stuck=_leave)
         print(RAN if ran else SKIPPED, file=answers, flush=True)
+    telemetry.flush()
     os._exit(0)
 
 
