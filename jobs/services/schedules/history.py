@@ -43,10 +43,7 @@ def undecided(name: str, times: Sequence[datetime]) -> list[datetime]:
 def record_periods(
     schedule: Schedule, periods: Sequence[Period], jobs: Mapping[datetime, uuid.UUID]
 ) -> None:
-    """Write periods down, in the caller's transaction; `jobs` are those of the ones that run.
-
-    Missed periods older than the oldest listed one are written as one row, at the first of them.
-    """
+    """Write periods down, in the caller's transaction; `jobs` are those of the ones that run."""
     rows = [
         ScheduleRun(
             schedule=schedule.name,
@@ -60,20 +57,25 @@ def record_periods(
     ScheduleRun.objects.bulk_create(rows, ignore_conflicts=True, batch_size=1_000)
     gone = [period for period in periods if period.outcome is PeriodOutcome.MISSED]
     if gone:
-        first, last = gone[0].planned_at.isoformat(), gone[-1].planned_at.isoformat()
-        logger.warning(
-            "schedule %s: %d periods missed, %s to %s: %s",
-            *(schedule.name, len(gone), first, last, gone[-1].note),
-        )
-        telemetry.publish(
-            "schedule.missed",
-            schedule=schedule.name,
-            kind=schedule.kind,
-            periods=len(gone),
-            first=first,
-            last=last,
-            note=gone[-1].note,
-        )
+        _tell_missed(schedule, gone)
+
+
+def _tell_missed(schedule: Schedule, gone: list[Period]) -> None:
+    """Say it in the log and in telemetry."""
+    first, last = gone[0].planned_at.isoformat(), gone[-1].planned_at.isoformat()
+    logger.warning(
+        "schedule %s: %d periods missed, %s to %s: %s",
+        *(schedule.name, len(gone), first, last, gone[-1].note),
+    )
+    telemetry.publish(
+        "schedule.missed",
+        schedule=schedule.name,
+        kind=schedule.kind,
+        periods=len(gone),
+        first=first,
+        last=last,
+        note=gone[-1].note,
+    )
 
 
 def prune_schedule_runs(*, limit: int = PRUNED_AT_ONCE) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.db import transaction
 
 from jobs import signals
@@ -28,21 +30,15 @@ def run_schedule_now(*, name: str, actor: str, click_id: str) -> Job:
     key = f"cron:{name}:now:{click_id}"
     with transaction.atomic():
         _lock(name)
-        declared = get_schedule(name)
-        if declared is None:
-            raise ScheduleNotFound(f"This system declares no schedule {name!r}.")
         existing = Job.objects.filter(dedupe_key=key).first()
         if existing is not None:
             return existing
+        declared = get_schedule(name)
+        if declared is None:
+            raise ScheduleNotFound(f"This system declares no schedule {name!r}.")
         now = database_now()
         job = enqueue(declared.payload_for(now), dedupe_key=key)
-        ScheduleRun.objects.create(
-            schedule=name,
-            planned_at=now,
-            outcome=PeriodOutcome.BY_HAND.value,
-            job_id=job.id,
-            note=f"asked for by {actor}"[:200],
-        )
+        _record_by_hand(name, actor, now, job)
         signals.schedule_run_now.send(sender=Schedule, name=name, actor=actor, job_id=job.id)
     return job
 
@@ -90,3 +86,13 @@ def _lock(name: str, actor: str = "system") -> Schedule:
     if row is None:
         raise ScheduleNotFound(f"There is no schedule {name!r}.")
     return row
+
+
+def _record_by_hand(name: str, actor: str, planned_at: datetime, job: Job) -> None:
+    ScheduleRun.objects.create(
+        schedule=name,
+        planned_at=planned_at,
+        outcome=PeriodOutcome.BY_HAND.value,
+        job_id=job.id,
+        note=f"asked for by {actor}"[:200],
+    )

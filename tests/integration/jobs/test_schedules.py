@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import IntegrityError, connection
 
 from jobs import registry
 from jobs.models import Job, Schedule, ScheduleRun
@@ -290,3 +290,27 @@ def test_history__older_than_it_is_kept__is_pruned_in_bounded_pieces() -> None:
 
 
 _ID = "00000000-0000-0000-0000-000000000001"
+
+
+@pytest.mark.parametrize(
+    ("constraint", "statement"),
+    [
+        ("schedule_catch_up_known", "UPDATE jobs_schedule SET catch_up = 'some'"),
+        ("schedule_grace_s_not_negative", "UPDATE jobs_schedule SET grace_s = -1"),
+        (
+            "schedule_run_once_per_period",
+            "INSERT INTO jobs_schedulerun (schedule, planned_at, outcome)"
+            " SELECT schedule, planned_at, 'missed' FROM jobs_schedulerun",
+        ),
+        ("schedule_run_outcome_known", "UPDATE jobs_schedulerun SET outcome = 'lost'"),
+        ("schedule_run_job_unless_missed", "UPDATE jobs_schedulerun SET outcome = 'missed'"),
+    ],
+)
+def test_illegal_row__by_raw_sql__is_refused_by_its_constraint(
+    declare: Declare, constraint: str, statement: str
+) -> None:
+    declare(timedelta(seconds=5))
+    run_due_schedules()
+
+    with pytest.raises(IntegrityError, match=constraint), connection.cursor() as cursor:
+        cursor.execute(statement)
