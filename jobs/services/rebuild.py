@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
 from django.db.models import F
+from redis.exceptions import TimeoutError
 
 from jobs.clients.doorbells import Ring, ring
 from jobs.clients.inventory import absent, clear
@@ -17,6 +19,9 @@ from jobs.states import JobState
 
 BATCH: Final = 1_000
 """Doorbells asked for, and pushed, in one go."""
+
+TRIES: Final = 5
+PAUSE_S: Final = 1.0
 
 
 @dataclass(slots=True)
@@ -52,11 +57,27 @@ def rebuild_queue(*, queue: str, empty: bool = False, dry_run: bool = False) -> 
     while batch := list(islice(rings, BATCH)):
         missing = batch if empty else absent(batch)
         if not dry_run:
-            ring(missing)
+            _push(missing)
         report.queued += len(batch)
         report.present += len(batch) - len(missing)
         report.missing += len(missing)
     return report
+
+
+def _push(missing: list[Ring]) -> None:
+    """Push these doorbells.
+
+    Redis has more to do than usual just now, and its clients are short of patience: what was not
+    answered in time is asked for, and only what is missing then is pushed again.
+    """
+    for left in reversed(range(TRIES)):
+        try:
+            return ring(missing)
+        except TimeoutError:
+            if not left:
+                raise
+            time.sleep(PAUSE_S)
+            missing = absent(missing)
 
 
 def _queued(queue: str) -> Iterator[Ring]:

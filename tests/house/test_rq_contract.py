@@ -91,6 +91,7 @@ worker/doorbell | rq.job:Job.kwargs | property, settable
 worker/doorbell | rq.utils:import_attribute | (name)
 worker/doorbell | rq:serializers | module
 clients/doorbells clients/inventory | rq.job:Job.redis_job_namespace_prefix | 'rq:job:'
+services/rebuild | redis.exceptions:TimeoutError | class(RedisError)
 clients/inventory | redis.exceptions:NoPermissionError | class(ResponseError)
 clients/inventory | redis:Redis.info | (self, section=None, *args, **kwargs)
 clients/doorbells | rq.queue:Queue.redis_queue_namespace_prefix | 'rq:queue:'

@@ -14,9 +14,11 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from redis.exceptions import NoPermissionError
 
+from jobs.clients.doorbells import Ring, ring
 from jobs.models import Job
 from jobs.payloads import Probe
 from jobs.queues import MAINTENANCE, USAGE
+from jobs.services import rebuild as rebuild_module
 from jobs.services import refill
 from jobs.services.enqueue import enqueue
 from jobs.services.publisher import publish_due
@@ -211,3 +213,24 @@ def test_sweeper__that_may_not_ask_for_info__still_notices_an_empty_redis(
     sweep()
 
     assert len(held(valkey)) == 2
+
+
+def test_rebuild__whose_push_is_not_answered_in_time__asks_and_goes_on(
+    valkey: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = queued(3)
+    valkey.flushall()
+    pushed: list[int] = []
+
+    def slow(rings: list[Ring]) -> None:
+        pushed.append(len(rings))
+        ring(rings[:2])
+        if len(pushed) == 1:
+            raise redis.exceptions.TimeoutError("Timeout reading from socket")
+
+    monkeypatch.setattr(rebuild_module, "ring", slow)
+    monkeypatch.setattr(rebuild_module, "PAUSE_S", 0.0)
+
+    assert rebuild_queue(queue=USAGE).missing == 3
+    assert pushed == [3, 1]
+    assert held(valkey) == [job.id.hex for job in jobs]
