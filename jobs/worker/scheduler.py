@@ -42,11 +42,11 @@ class SweepingScheduler(DjangoScheduler):
         self._synced = False
         self._pruned_at = self._reported_at = float("-inf")
         self._pulse = Pulse("scheduler")
-        telemetry.identify(self._pulse.name)
 
     def run(self, burst: bool = False) -> None:
         """Pass after pass, SWEEP_INTERVAL_S apart, until SIGTERM or SIGINT; one pass if `burst`."""
         self._install_signal_handlers()
+        telemetry.identify(self._pulse.name)
         sweeper = Sweeper(lost_after_s=settings.JOB_LOST_AFTER_S)
         wait_s = self._interval
         logger.info("sweeping every %g s", self._interval)
