@@ -118,7 +118,7 @@ def main(queue: str) -> None:
         _profile_slots(os.environ["BENCH_PROFILE"])
     cpu = time.process_time()
     try:
-        call_command("rqworker", queue, burst=True)
+        call_command("rqworker", queue, max_idle_time=2)
     except SystemExit:
         pass
     finally:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import TypeVar
 
-from django.db import connection, transaction
+from django.db import transaction
 
 from bench.jobs.kinds.payloads import (
     DurableBatch,
@@ -18,6 +18,7 @@ from bench.jobs.kinds.payloads import (
     Numbered,
 )
 from bench.jobs.peers.effects import INSERT, UPDATE, stamp
+from jobs.clients.postgres import run
 from jobs.context import BatchItem, JobContext
 from jobs.queues import USAGE
 from jobs.registry import batch_handler, handler
@@ -72,16 +73,14 @@ def durable_batch(items: Sequence[BatchItem[DurableBatch]]) -> None:
     """Write twice for each job, as two statements for all of them."""
     started = time.monotonic()
     numbers = [item.payload.number for item in items]
-    with connection.cursor() as cursor:
-        cursor.execute(INSERT_MANY, (numbers,))
-        cursor.execute(UPDATE_MANY, (numbers,))
+    run(INSERT_MANY, (numbers,))
+    run(UPDATE_MANY, (numbers,))
     _stamp_all(items, started)
 
 
 def _write(number: int) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(INSERT, (number,))
-        cursor.execute(UPDATE, (number,))
+    run(INSERT, (number,))
+    run(UPDATE, (number,))
 
 
 def _stamp_all(items: Sequence[BatchItem[N]], started: float) -> None:
