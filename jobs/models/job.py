@@ -4,19 +4,11 @@ from __future__ import annotations
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import F, Func, Q
+from django.db.models import Q
 from django.db.models.functions import Now
 
 from jobs.ids import new_id
-from jobs.states import FINISHED, WAITING, JobState
-
-
-def _present_exactly_in(column: str, states: tuple[str, ...], name: str) -> models.CheckConstraint:
-    """Build the check that a column is set in these states and empty in all others."""
-    values = [str(state) for state in states]
-    inside = Q(**{f"{column}__isnull": False}, state__in=values)
-    outside = Q(**{f"{column}__isnull": True}) & ~Q(state__in=values)
-    return models.CheckConstraint(condition=inside | outside, name=name)
+from jobs.states import JobState
 
 
 class Job(models.Model):
@@ -25,14 +17,15 @@ class Job(models.Model):
     Three counters are kept apart. `attempts` counts runs started and numbers them from 1, also
     across a requeue. `failures` is the retry budget used: the job is dead when it has more than
     `backoff_s` has waits. `crashes` counts lost workers, which cost no retry; the third is fatal
-    (W-06). `losses` counts doorbells that went missing, perhaps with a worker: from the first on
-    the job runs in a process of its own (ADR 0009). `lease_token` is the fence: it only grows, and a write that names an older one is
-    refused. Every time in here was read from the database's clock.
+    (W-06). `losses` counts doorbells that went missing, perhaps with a worker: lost twice, the
+    job runs in a process of its own (ADR 0009). `lease_token` is the fence: it only grows, and a
+    write that names an older one is refused. Every time in here was read from the database's
+    clock. What a row may be and become is held by triggers (migrations/sql/guards.sql, ADR 0011).
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     kind = models.CharField(max_length=100)
-    version = models.PositiveIntegerField(default=1)
+    version = models.IntegerField(default=1)
     queue = models.CharField(max_length=100)
     organization_id = models.UUIDField(null=True, blank=True)
     payload = models.JSONField()
@@ -43,17 +36,17 @@ class Job(models.Model):
         choices=[(state.value, state.value) for state in JobState],
         default=JobState.PENDING.value,
     )
-    attempts = models.PositiveIntegerField(default=0)
-    failures = models.PositiveIntegerField(default=0)
-    crashes = models.PositiveIntegerField(default=0)
-    losses = models.PositiveIntegerField(default=0)
+    attempts = models.IntegerField(default=0)
+    failures = models.IntegerField(default=0)
+    crashes = models.IntegerField(default=0)
+    losses = models.IntegerField(default=0)
     backoff_s = ArrayField(models.FloatField(), default=list)
     timeout_s = models.FloatField()
 
     next_attempt_at = models.DateTimeField(null=True, blank=True)
-    delivery_no = models.PositiveIntegerField(default=0)
+    delivery_no = models.IntegerField(default=0)
     published_at = models.DateTimeField(null=True, blank=True)
-    lease_token = models.PositiveBigIntegerField(default=0)
+    lease_token = models.BigIntegerField(default=0)
     lease_owner = models.CharField(max_length=100, blank=True, default="")
     lease_until = models.DateTimeField(null=True, blank=True)
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
@@ -74,43 +67,6 @@ class Job(models.Model):
                 fields=["dedupe_key"],
                 name="job_dedupe_key_unique",
                 condition=Q(dedupe_key__isnull=False),
-            ),
-            models.CheckConstraint(
-                condition=Q(state__in=[state.value for state in JobState]), name="job_state_known"
-            ),
-            models.CheckConstraint(condition=Q(timeout_s__gt=0), name="job_timeout_positive"),
-            models.CheckConstraint(
-                condition=Q(failures__lte=F("attempts")), name="job_failures_within_attempts"
-            ),
-            models.CheckConstraint(
-                condition=Q(failures__lte=Func("backoff_s", function="cardinality") + 1),
-                name="job_failures_within_budget",
-            ),
-            models.CheckConstraint(
-                condition=Q(lease_token__gte=F("attempts")), name="job_fence_grows_with_attempts"
-            ),
-            models.CheckConstraint(
-                condition=Q(attempts=0, started_at__isnull=True)
-                | Q(attempts__gt=0, started_at__isnull=False),
-                name="job_started_at_after_first_run",
-            ),
-            _present_exactly_in("next_attempt_at", WAITING, "job_next_attempt_at_while_waiting"),
-            _present_exactly_in("published_at", ("queued",), "job_published_at_in_queued"),
-            _present_exactly_in("lease_until", ("running",), "job_lease_while_running"),
-            _present_exactly_in("finished_at", FINISHED, "job_finished_at_in_final_states"),
-            models.CheckConstraint(
-                condition=(Q(lease_owner="") & ~Q(state="running"))
-                | (~Q(lease_owner="") & Q(state="running")),
-                name="job_lease_owner_while_running",
-            ),
-            models.CheckConstraint(
-                condition=Q(cancel_requested_at__isnull=True)
-                | Q(state__in=["running", "succeeded", "cancelled"]),
-                name="job_cancel_requested_only_of_running",
-            ),
-            models.CheckConstraint(
-                condition=Q(result__isnull=True) | Q(state="succeeded"),
-                name="job_result_only_of_succeeded",
             ),
         ]
         indexes = [

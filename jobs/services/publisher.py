@@ -76,7 +76,7 @@ def ring_softly(rings: Sequence[Ring]) -> bool:
     """Push doorbells of committed rows; if Redis is away, leave the rows to the sweeper.
 
     Dying before, or in between, leaves queued rows without a doorbell: the sweeper misses it
-    after JOB_LOST_AFTER_S (`ring_again_if_lost`). Returns whether they were pushed.
+    within JOB_LOST_AFTER_S (`ring_again_if_lost`). Returns whether they were pushed.
     """
     try:
         ring(rings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from django.db import DatabaseError
@@ -73,24 +73,36 @@ def rescue_owned(*, owner: str, why: str) -> int:
     return sum(_take_back(Lease(*row), why, expired_only=False) for row in rows)
 
 
-def ring_again_if_lost(*, older_than_s: float, limit: int = 500) -> int:
-    """Ring again for queued jobs whose doorbell is not in Redis; return how many.
+def missing_doorbells(*, older_than_s: float, limit: int = 2_000) -> dict[uuid.UUID, int]:
+    """Return the queued jobs without a doorbell in Redis, and which delivery of theirs it was.
 
-    Looks at each queue's longest waiting rows and first doorbells. A doorbell may be missing
-    because a worker has popped it and is about to claim, or died before it could; `older_than_s`
-    leaves it the time, a doorbell too many does no harm, and the loss is counted (W-06).
+    Looks at each queue's longest waiting rows and first doorbells. That one is missing means
+    little yet: a worker may have taken it and be about to run the job.
     Raises: redis.RedisError.
     """
     oldest = {"queues": list(QUEUES), "age_s": older_than_s, "limit": limit}
     by_queue: dict[str, list[tuple[Any, ...]]] = {}
     for row in run(_OLDEST_QUEUED, oldest):
         by_queue.setdefault(row[1], []).append(row)
-    missing = [job_id for queue, rows in by_queue.items() for job_id in _missing(queue, rows)]
-    if not missing:
-        return 0
-    count = deliver_again(missing, losses=1)
-    logger.warning("%d doorbells were lost and are rung again", count)
-    return count
+    return {row[0]: row[2] for queue, rows in by_queue.items() for row in _missing(queue, rows)}
+
+
+def ring_again_if_lost(
+    *, older_than_s: float, missed_before: Mapping[uuid.UUID, int]
+) -> dict[uuid.UUID, int]:
+    """Ring again for queued jobs whose doorbell was missing before and still is.
+
+    The rows of what is being run in a transaction are locked and passed over; everything else had
+    the time between two calls to begin. A doorbell too many does no harm, but each loss is counted
+    (W-06). Returns what is missing now, for the next call. Raises: redis.RedisError.
+    """
+    missing = missing_doorbells(older_than_s=older_than_s)
+    lost = [job_id for job_id, no in missing.items() if missed_before.get(job_id) == no]
+    if lost:
+        count = deliver_again(lost, losses=1)
+        if count:
+            logger.warning("%d doorbells were lost and are rung again", count)
+    return {job_id: no for job_id, no in missing.items() if job_id not in lost}
 
 
 def deliver_again(job_ids: Sequence[uuid.UUID], *, losses: int) -> int:
@@ -103,17 +115,17 @@ def deliver_again(job_ids: Sequence[uuid.UUID], *, losses: int) -> int:
     return len(rows)
 
 
-def _missing(queue: str, rows: Sequence[tuple[Any, ...]]) -> list[uuid.UUID]:
-    """Return the jobs that stand before a queue's last visible doorbell but have none there."""
+def _missing(queue: str, rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Return the rows that stand before a queue's last visible doorbell but have none there."""
     bells = standing(queue, limit=WINDOW)
     present = {rq_id[:-1] for rq_id in bells}
     gone = [row for row in rows if f"{row[0].hex}-{row[2]}" not in present]
     if not gone or len(bells) < WINDOW:
-        return [row[0] for row in gone]
+        return gone
     # More doorbells than are seen: a row younger than the last one seen may stand behind it.
     last = job_id_of(bells[-1])
     seen = run(_PUBLISHED_AT, {"job_id": last}) if last else []
-    return [row[0] for row in gone if seen and row[3] < seen[0][0]]
+    return [row for row in gone if seen and row[3] < seen[0][0]]
 
 
 def _take_back(lease: Lease, why: str, *, expired_only: bool) -> bool:

@@ -69,7 +69,7 @@ SELECT count(*) FROM done
 
 
 def hold(*, job_id: uuid.UUID) -> Claimed | None:
-    """Begin the transaction of the caller's `atomic()` and lock a waiting job that is due.
+    """Begin the transaction of the caller's `one_transaction` and lock a job that waits and is due.
 
     Returns None when there is nothing to run, or somebody else runs it. Its `token` is the fence
     the row has now.

@@ -157,6 +157,10 @@ class Dispatch:
         if most <= 0 or self._executor.monitor.away_s():
             self._changed.wait(0.2)
             return True
+        if self._lanes.holds() and not any(map(self._room, self._names)):
+            # Enough is taken ahead: not even a look at Redis until a lane needs more.
+            self._changed.wait(0.02)
+            return True
         taken = self._bells.take(self._room, self._crew.collect(), most)
         if taken:
             self._send(taken)

@@ -23,14 +23,14 @@ from jobs.worker.transactor import NotDone, Transactor
 
 logger = logging.getLogger(__name__)
 
-SHORT_S: Final = 0.005
+SHORT_S: Final = 0.025
 """Jobs that take less than this on average are taken ahead of need."""
 AHEAD: Final = 64
 AHEAD_BATCHES: Final = 1_000
 BATCH: Final = 500
 """Doorbells in one batch at most; a kind's own size may be smaller."""
 PATIENCE_S: Final = 0.05
-"""When the next doorbell has waited so long, one more thread is started."""
+"""When all threads have been on their jobs for so long, one more is started."""
 EXTRA: Final = 12
 IDLE_S: Final = 5.0
 
@@ -40,8 +40,7 @@ class Lane:
 
     def __init__(self) -> None:
         self.bells: deque[Bell] = deque()
-        self.since = 0.0
-        self.pace_s = SHORT_S / 2
+        self.pace_s = SHORT_S / 4
         self.batched = False
         self.is_used = False
 
@@ -49,7 +48,9 @@ class Lane:
         """Return how many doorbells may be held at once."""
         if self.batched:
             return AHEAD_BATCHES
-        return AHEAD if self.pace_s < SHORT_S else 1
+        if self.pace_s < SHORT_S:
+            return AHEAD
+        return AHEAD // 8 if self.pace_s < 4 * SHORT_S else 1
 
     def learn(self, took_s: float, count: int, batched: bool) -> None:
         """Take one more run into account."""
@@ -77,6 +78,7 @@ class Lanes:
         self._slots = Slots(size + EXTRA, queues, own=1)
         self._size = size
         self._threads: set[threading.Thread] = set()
+        self._busy_since: dict[int, float] = {}
         self._idle = 0
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)
@@ -85,7 +87,9 @@ class Lanes:
     def room(self, queue: str) -> int:
         """Return how many doorbells of a queue may be put in now."""
         lane = self._lanes[queue]
-        return max(0, lane.depth() - len(lane.bells))
+        depth, held = lane.depth(), len(lane.bells)
+        # Half empty before it is filled up: each filling is a round trip.
+        return depth - held if held <= depth // 2 else 0
 
     def is_used(self, queue: str) -> bool:
         """Tell whether transactional jobs have come from this queue."""
@@ -104,24 +108,19 @@ class Lanes:
         """Have doorbells answered."""
         with self._work:
             for bell in bells:
-                lane = self._lanes[bell.queue]
-                if not lane.bells:
-                    lane.since = time.monotonic()
-                lane.bells.append(bell)
+                self._lanes[bell.queue].bells.append(bell)
             waiting = self._waiting()
             self._work.notify(min(self._idle, waiting))
             missing = min(self._size - len(self._threads), waiting - self._idle)
             self._hire(max(0, missing))
 
     def tend(self) -> None:
-        """Start one more thread when doorbells wait although short jobs are expected."""
+        """Start one more thread when doorbells wait behind jobs that take long."""
         with self._lock:
             now = time.monotonic()
-            late = any(
-                lane.bells and now - lane.since > PATIENCE_S and self._slots.room(name)
-                for name, lane in self._lanes.items()
-            )
-            if late and not self._idle and len(self._threads) < self._slots.most:
+            if not self._waiting() or self._idle or len(self._threads) >= self._slots.most:
+                return
+            if all(now - since > PATIENCE_S for since in self._busy_since.values()):
                 self._hire(1)
 
     def close(self) -> None:
@@ -181,20 +180,20 @@ class Lanes:
                 continue
             self._lanes[name] = self._lanes.pop(name)  # asked last from now on
             self._slots.take(name)
-            lane.since = time.monotonic()
             first = lane.bells.popleft()
             found = [first]
             while first.letter == "b" and lane.bells and lane.bells[0].letter == "b":
                 if len(found) == BATCH:
                     break
                 found.append(lane.bells.popleft())
-            if len(lane.bells) <= lane.depth() // 2:
+            if len(lane.bells) <= lane.depth() // 2 < len(lane.bells) + len(found):
                 self.changed.set()
             return found
         return []
 
     def _answer(self, bells: list[Bell]) -> None:
         started = time.monotonic()
+        self._busy_since[threading.get_ident()] = started
         queue, batched = bells[0].queue, bells[0].letter == "b"
         ran = 0
         try:
@@ -209,10 +208,11 @@ class Lanes:
             logger.exception("%d doorbells of %s are left to the sweeper", len(bells), queue)
         finally:
             with self._lock:
+                self._busy_since.pop(threading.get_ident())
                 self.done += ran
                 self._slots.give(queue)
                 self._lanes[queue].learn(time.monotonic() - started, len(bells), batched)
-            if not self._lanes[queue].bells:
+            if not self._lanes[queue].bells and not self._slots.taken():
                 self.changed.set()
 
     def _return(self, bells: list[Bell]) -> None:

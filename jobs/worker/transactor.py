@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 
 from django.db import transaction
 
+from jobs.clients.postgres import one_transaction
 from jobs.errors import HandedBack, Interrupted, InvalidPayload, LeaseLost, UnknownKind
 from jobs.registry import Handler, get_handler
 from jobs.services import endings
@@ -126,7 +127,7 @@ class Transactor:
         raise AssertionError("the loop ends with its last turn")
 
     def _run(self, job_id: uuid.UUID) -> bool:
-        with transaction.atomic():
+        with one_transaction():
             held = hold(job_id=job_id)
             if held is None:
                 return False

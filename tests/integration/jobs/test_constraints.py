@@ -27,7 +27,13 @@ ATTACKS = {
     "job_failures_within_attempts": "UPDATE jobs_job SET failures = 2, backoff_s = '{1,1,1}'",
     "job_started_at_after_first_run": "UPDATE jobs_job SET attempts = 1, lease_token = 1",
     "job_fence_grows_with_attempts": "UPDATE jobs_job SET attempts = 9, started_at = now()",
-    "jobs_job_failures_check": "UPDATE jobs_job SET failures = -1",
+    "job_failures_within_budget": "UPDATE jobs_job SET failures = 2, attempts = 2, lease_token = 2,"
+    " started_at = now(), backoff_s = '{}'",
+    "job_counts_not_negative": "UPDATE jobs_job SET failures = -1",
+    "job_fence_only_grows": "UPDATE jobs_job SET state = 'running', lease_until = now(),"
+    " lease_owner = 'me', next_attempt_at = NULL",
+    "job_move_legal": "UPDATE jobs_job SET state = 'dead', finished_at = now(),"
+    " next_attempt_at = NULL",
     "schedule_every_s_or_cron": "INSERT INTO jobs_schedule (name, kind, payload, cron, timezone,"
     " enabled, next_run_at) VALUES ('a', 'b', '{}', '', 'UTC', true, now())",
     "failed_job_discard_has_reason": "UPDATE jobs_failedjob SET state = 'discarded',"
@@ -40,8 +46,16 @@ ATTACKS = {
     " died_at, resolved_by, reason) SELECT job_id, kind, queue, state, error_class, message,"
     " traceback, fingerprint, attempts, payload, request_id, correlation_id, died_at, resolved_by,"
     " reason FROM jobs_failedjob",
-    "job_attempt_ended_at_when_closed": "UPDATE jobs_jobattempt SET ended_at = NULL",
-    "job_attempt_outcome_known": "UPDATE jobs_jobattempt SET outcome = 'fine'",
+    "job_attempt_closed_once": "UPDATE jobs_jobattempt SET message = 'never mind'",
+    "job_attempt_counts_from_one": "INSERT INTO jobs_jobattempt (job_id, number, token, worker,"
+    " outcome, started_at, error_class, message, traceback) SELECT job_id, 0, 99, worker,"
+    " 'running', started_at, '', '', '' FROM jobs_jobattempt",
+    "job_attempt_ended_at_when_closed": "INSERT INTO jobs_jobattempt (job_id, number, token,"
+    " worker, outcome, started_at, error_class, message, traceback) SELECT job_id, 2, 99, worker,"
+    " 'lost', started_at, '', '', '' FROM jobs_jobattempt",
+    "job_attempt_outcome_known": "INSERT INTO jobs_jobattempt (job_id, number, token, worker,"
+    " outcome, started_at, ended_at, error_class, message, traceback) SELECT job_id, 2, 99, worker,"
+    " 'fine', started_at, now(), '', '', '' FROM jobs_jobattempt",
     "job_attempt_one_per_number": "INSERT INTO jobs_jobattempt (job_id, number, token, worker,"
     " outcome, started_at, error_class, message, traceback) SELECT job_id, number, 99, worker,"
     " 'running', started_at, '', '', '' FROM jobs_jobattempt",
@@ -80,3 +94,54 @@ def test_illegal_row__by_raw_sql__is_refused_by_its_constraint(
             assert refusal_of(session, target) == name
 
     assert list(Job.objects.order_by("id").values()) == before
+
+
+STATES = ("pending", "queued", "running", "retry_wait", "succeeded", "dead", "cancelled")
+LEGAL = {
+    "pending": {"queued", "running", "succeeded", "cancelled"},
+    "queued": {"pending", "running", "succeeded", "cancelled"},
+    "retry_wait": {"queued", "running", "succeeded", "cancelled"},
+    "running": {"pending", "retry_wait", "succeeded", "dead", "cancelled"},
+    "dead": {"pending"},
+    "succeeded": set(),
+    "cancelled": set(),
+}
+SHAPE = """attempts = 1, lease_token = %(token)s, started_at = now(),
+    next_attempt_at =
+        CASE WHEN %(state)s::text IN ('pending', 'queued', 'retry_wait') THEN now() END,
+    published_at = CASE WHEN %(state)s::text = 'queued' THEN now() END,
+    lease_until = CASE WHEN %(state)s::text = 'running' THEN now() END,
+    lease_owner = CASE WHEN %(state)s::text = 'running' THEN 'me' ELSE '' END,
+    finished_at = CASE WHEN %(state)s::text IN ('succeeded', 'dead', 'cancelled') THEN now() END"""
+
+
+@pytest.mark.parametrize("role", ["origin", "replica"])
+def test_move__between_any_two_states__is_legal_or_refused_by_name(
+    live_db: None, servers: Any, role: str
+) -> None:
+    # W-05
+    enqueue(Mortal(key="moved"))
+    with psycopg.connect(servers.owner_url(), autocommit=True) as owner:
+        superuser = servers.superuser_url() if servers.postgres else servers.owner_url()
+        with psycopg.connect(superuser, autocommit=True) as session:
+            session.execute(f"SET session_replication_role = {role}")
+            for old in STATES:
+                for new in STATES:
+                    # Put the row where it starts from, with the guard of moves off.
+                    owner.execute("ALTER TABLE jobs_job DISABLE TRIGGER jobs_job_2_move")
+                    owner.execute(
+                        f"UPDATE jobs_job SET state = %(state)s::text, {SHAPE}",
+                        {"state": old, "token": 1},
+                    )
+                    owner.execute("ALTER TABLE jobs_job ENABLE ALWAYS TRIGGER jobs_job_2_move")
+                    move = f"UPDATE jobs_job SET state = %(state)s::text, {SHAPE}"
+                    facts = {"state": new, "token": 2}
+                    if new == "succeeded":
+                        move = move.replace("attempts = 1", "attempts = 2")
+                    name = None
+                    try:
+                        session.execute(move, facts)
+                    except psycopg.errors.CheckViolation as error:
+                        name = error.diag.constraint_name
+                    legal = new == old or new in LEGAL[old]
+                    assert name == (None if legal else "job_move_legal"), (old, new)
