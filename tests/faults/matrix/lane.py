@@ -36,13 +36,17 @@ HEALING: Final = STRIKING | {
     "JOB_LEASE_RENEWAL_S": 0.5,
     "JOB_LOST_AFTER_S": 0.0,
     "WORKER_DB_CONNECTIONS": 6,
+    "WORKER_CELLS": 2,
     "WORKER_SLOTS": 40,
 }
 PATIENCE: Final = {"JOB_LOST_AFTER_S": 600.0}
 """A Redis that lost everything must be noticed without missing its doorbells one by one."""
 ROUNDS: Final = 8
 LOG_CHARS: Final = 3_000
+HEAL_LIMIT_S: Final = 180.0
 BUGGY_ROUNDS: Final = 4
+BUGGY_LIMIT_S: Final = 8.0
+"""Nothing has to heal where a bug is planted."""
 ZOMBIE_S: Final = 3.0
 """How long others may take over the jobs of stopped workers before those wake."""
 
@@ -223,7 +227,7 @@ class Lane:
         if case.stops_a_child():
             case.stopped = _wait_for_strike(journal, case.pid)
         else:
-            case.code = self.stage.wait(case.pid, 8.0 if self._bug else LIMIT_S)
+            case.code = self.stage.wait(case.pid, BUGGY_LIMIT_S if self._bug else LIMIT_S)
             case.stopped = case.pid if case.code is None else 0
         case.took_s = time.monotonic() - started
         case.early = self._effects(case.key)
@@ -333,15 +337,15 @@ class Lane:
 
     def _run(self, call: list[Any], **options: Any) -> None:
         """Run a healthy process to its end."""
-        pid, code = self.stage.run(call, limit_s=8.0 if self._bug else LIMIT_S, **options)
+        pid, code = self.stage.run(
+            call, limit_s=BUGGY_LIMIT_S if self._bug else HEAL_LIMIT_S, **options
+        )
         if code and not self._bug:
             raise RuntimeError(f"{call} ended with {code}: {self.stage.log_of(pid)[-3000:]}")
 
     # --- judging -------------------------------------------------------------------------------
 
     def _judge(self, operation: Operation, cases: list[Case]) -> None:
-        for case in cases:
-            self.stage.bury(case.pid)
         keys = [case.key for case in cases]
         lefts = read(self.database, keys, self._provider.effects)
         for case in cases:
@@ -349,6 +353,7 @@ class Lane:
                 lefts[case.key],
                 acknowledged=case.acknowledged,
                 struck=case.fault if case.struck else "",
+                sort=case.point.sort if case.point else "",
                 early=case.early,
             )
             case.findings = operation.expected.judge(left)

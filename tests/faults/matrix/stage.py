@@ -18,7 +18,7 @@ import traceback
 from pathlib import Path
 from typing import Any, Final
 
-LIMIT_S: Final = 20.0
+LIMIT_S: Final = 60.0
 HUNG: Final = 1_000
 """Stands for the exit code of a child that had to be killed."""
 
@@ -29,6 +29,7 @@ class Stage:
     def __init__(self, root: Path, directory: Path, environment: dict[str, str]) -> None:
         self.directory = directory
         self._number = 0
+        self._logs: dict[int, Path] = {}
         settings = {
             "DJANGO_SETTINGS_MODULE": "tests.faults.matrix.settings",
             "PYTHONUNBUFFERED": "1",
@@ -55,9 +56,7 @@ class Stage:
         self._number += 1
         log = str(self.directory / f"child-{self._number}.log")
         pid = int(self._order(do="fork", call=call, log=log, **order))
-        with contextlib.suppress(FileNotFoundError):
-            self._link(pid).unlink()
-        self._link(pid).symlink_to(log)
+        self._logs[pid] = Path(log)
         return pid
 
     def wait(self, pid: int, limit_s: float = LIMIT_S) -> int | None:
@@ -71,11 +70,6 @@ class Stage:
             os.kill(stopped, signal.SIGCONT)
         return self.wait(pid)
 
-    def bury(self, pid: int) -> None:
-        """Kill what is left of a child's group."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(pid, signal.SIGKILL)
-
     def run(
         self, call: list[Any], *, limit_s: float = LIMIT_S, **order: Any
     ) -> tuple[int, int | None]:
@@ -85,10 +79,7 @@ class Stage:
 
     def log_of(self, pid: int) -> str:
         """What a child has printed."""
-        return self._link(pid).read_text(errors="replace")
-
-    def _link(self, pid: int) -> Path:
-        return self.directory / f"pid-{pid}.log"
+        return self._logs[pid].read_text(errors="replace")
 
     def _order(self, **order: Any) -> str:
         assert self._popen.stdin and self._popen.stdout
