@@ -71,6 +71,8 @@ def one_transaction() -> Iterator[None]:
     wrapper = _wrapper()
     if wrapper.in_atomic_block or not wrapper.get_autocommit():
         raise RuntimeError("a whole transaction cannot be part of another one")
+    # What `set_autocommit` would note, without telling psycopg, which would begin by itself.
+    wrapper.autocommit = False
     wrapper.in_atomic_block, wrapper.needs_rollback = True, False
     wrapper.atomic_blocks.append(_OUTERMOST)
     try:
@@ -80,6 +82,7 @@ def one_transaction() -> Iterator[None]:
         raise
     finally:
         wrapper.in_atomic_block = wrapper.needs_rollback = False
+        wrapper.autocommit = True
         wrapper.atomic_blocks.clear()
         wrapper.savepoint_ids.clear()
         _roll_back_if_open(wrapper)

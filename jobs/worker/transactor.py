@@ -68,6 +68,10 @@ class Transactor:
         self._worker = executor.worker
         self._guards: set[Guard] = set()
 
+    def running(self) -> int:
+        """Return how many handlers are being run."""
+        return len(self._guards)
+
     def interrupt(self) -> None:
         """Roll back what runs; the callers are told which jobs were not done."""
         for guard in list(self._guards):

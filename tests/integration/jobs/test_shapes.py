@@ -1,0 +1,255 @@
+"""Transactional and batch runs: one transaction, all of it or nothing (W-03, W-04)."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+
+from jobs.clients.postgres import one_transaction, run
+from jobs.errors import GiveUp, HandedBack, Snooze, Throttled
+from jobs.models import Job, JobAttempt
+from jobs.registry import get_handler
+from jobs.services import transact
+from jobs.services.enqueue import enqueue, enqueue_many
+from jobs.worker.execute import Executor
+from jobs.worker.transactor import NotDone, Transactor
+from tests.drills.models import Effect
+from tests.drills.shapes import MarkInOne, MarkTogether
+
+
+@pytest.fixture
+def transactor(executor: Executor) -> Iterator[Transactor]:
+    """A transactor in this process."""
+    yield Transactor(executor)
+    connection.close()
+
+
+def stored(job_id: uuid.UUID) -> Job:
+    """The job as it is now."""
+    return Job.objects.get(id=job_id)
+
+
+def test_transactional_run__that_succeeds__leaves_row_attempt_and_effect_of_one_instant(
+    transactor: Transactor,
+) -> None:
+    # W-04, W-05
+    job = enqueue(MarkInOne(key="a"))
+
+    assert transactor.run(job.id)
+    assert not transactor.run(job.id)
+
+    done = stored(job.id)
+    attempt = JobAttempt.objects.get()
+    assert (done.state, done.attempts, done.lease_token) == ("succeeded", 1, 1)
+    assert done.result == {"key": "a"}
+    assert (attempt.outcome, attempt.number, attempt.token) == ("succeeded", 1, 1)
+    assert (attempt.worker, attempt.ended_at) == ("test-worker", done.finished_at)
+    assert attempt.started_at == done.started_at
+    assert Effect.objects.get().key == "a"
+
+
+def test_transactional_run__that_fails__leaves_a_failed_attempt_and_no_effect(
+    transactor: Transactor,
+) -> None:
+    # W-04: the effect is written before the error.
+    job = enqueue(MarkInOne(key="a", fail_times=1))
+
+    assert transactor.run(job.id)
+
+    failed = stored(job.id)
+    assert (failed.state, failed.attempts, failed.failures) == ("retry_wait", 1, 1)
+    assert [attempt.outcome for attempt in JobAttempt.objects.all()] == ["failed"]
+    assert not Effect.objects.exists()
+    assert transactor.run(job.id)
+    assert (stored(job.id).state, Effect.objects.get().attempt) == ("succeeded", 2)
+
+
+@pytest.mark.parametrize(
+    ("error", "state", "outcome", "failures"),
+    [
+        (Snooze(60.0, "later"), "retry_wait", "snoozed", 0),
+        (Throttled(60.0, "mail"), "retry_wait", "throttled", 0),
+        (GiveUp("never"), "dead", "failed", 1),
+    ],
+)
+def test_transactional_run__ended_by_an_answer__is_recorded_as_a_leased_one_would_be(
+    transactor: Transactor,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    state: str,
+    outcome: str,
+    failures: int,
+) -> None:
+    # W-06, W-16
+    def answer(*_: Any) -> None:
+        Effect.objects.create(key="undone", attempt=1)
+        raise error
+
+    monkeypatch.setattr(type(get_handler("drills.mark_in_one")), "function", answer)
+    job = enqueue(MarkInOne(key="a"))
+
+    assert transactor.run(job.id)
+
+    after = stored(job.id)
+    assert (after.state, after.failures) == (state, failures)
+    assert JobAttempt.objects.get().outcome == outcome
+    assert not Effect.objects.exists()
+
+
+def test_transactional_run__held_by_another__is_passed_over(transactor: Transactor) -> None:
+    # W-04: the row lock is the lease.
+    job = enqueue(MarkInOne(key="a"))
+    answers: list[bool] = []
+
+    def try_to_run() -> None:
+        answers.append(transactor.run(job.id))
+        connection.close()
+
+    with transaction.atomic():
+        Job.objects.select_for_update(no_key=True).get(id=job.id)
+        other = threading.Thread(target=try_to_run)
+        other.start()
+        other.join(20)
+
+    assert answers == [False]
+    assert transactor.run(job.id)
+    assert Effect.objects.count() == 1
+
+
+def test_transactional_run__that_moves_its_own_job__stores_nothing(
+    transactor: Transactor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # W-04: what cannot be completed must not be committed.
+    def move(payload: MarkInOne, context: Any) -> None:
+        Effect.objects.create(key="undone", attempt=1)
+        run("UPDATE jobs_job SET lease_token = lease_token + 1 WHERE id = %s", (context.job_id,))
+
+    monkeypatch.setattr(type(get_handler("drills.mark_in_one")), "function", move)
+    job = enqueue(MarkInOne(key="a"))
+
+    transactor.run(job.id)
+
+    assert not Effect.objects.exists()
+    assert stored(job.id).state != "succeeded"
+
+
+def test_transactional_run__with_the_wrong_payload__is_buried_without_a_failure(
+    transactor: Transactor,
+) -> None:
+    # W-03
+    job = enqueue(MarkInOne(key="a"))
+    Job.objects.filter(id=job.id).update(payload={"key": 1})
+
+    assert transactor.run(job.id)
+
+    buried = stored(job.id)
+    assert (buried.state, buried.failures) == ("dead", 0)
+
+
+def test_transactional_run__when_the_worker_stops__has_not_happened(
+    transactor: Transactor, executor: Executor
+) -> None:
+    # W-14
+    job = enqueue(MarkInOne(key="a", sleep_s=20.0))
+    raised: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            transactor.run(job.id)
+        except NotDone as error:
+            raised.append(error)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    while not transactor.running():
+        time.sleep(0.01)
+    transactor.interrupt()
+    thread.join(20)
+
+    assert isinstance(raised[0].__cause__, HandedBack)
+    untouched = stored(job.id)
+    assert (untouched.state, untouched.attempts) == ("queued", 0)
+    assert not JobAttempt.objects.exists()
+
+
+def test_batch__with_one_bad_payload__runs_all_the_others(transactor: Transactor) -> None:
+    # W-03, W-04
+    ids = enqueue_many([MarkTogether(key=str(n)) for n in range(9)])
+    Job.objects.filter(id=ids[4]).update(payload={"key": 4})
+
+    assert transactor.run_batch(ids) == 9
+
+    assert stored(ids[4]).state == "dead"
+    assert Job.objects.filter(state="succeeded", attempts=1).count() == 8
+    assert sorted(Effect.objects.values_list("key", flat=True)) == list("01235678")
+    assert JobAttempt.objects.filter(outcome="succeeded").count() == 8
+
+
+def test_batch__with_one_job_that_fails__fails_that_one_alone(transactor: Transactor) -> None:
+    # W-04: halves are run again until the job that does not go is alone.
+    ids = enqueue_many([MarkTogether(key=str(n), fail_times=int(n == 6)) for n in range(9)])
+
+    assert transactor.run_batch(ids) == 9
+
+    failed = stored(ids[6])
+    assert (failed.state, failed.failures) == ("retry_wait", 1)
+    assert Job.objects.filter(state="succeeded").count() == 8
+    assert sorted(Effect.objects.values_list("key", flat=True)) == list("01234578")
+    assert transactor.run_batch([ids[6]]) == 1
+    assert Effect.objects.filter(key="6").count() == 1
+
+
+def test_batch__of_jobs_taken_twice__runs_each_once(transactor: Transactor) -> None:
+    # W-04
+    ids = enqueue_many([MarkTogether(key=str(n)) for n in range(6)])
+
+    assert transactor.run_batch([*ids, *ids[:3]]) == 6
+    assert transactor.run_batch(ids) == 0
+
+    assert Effect.objects.count() == 6
+
+
+def test_one_transaction__is_an_atomic_block_for_what_is_in_it(live_db: None) -> None:
+    told: list[str] = []
+    with one_transaction():
+        transact.hold(job_id=uuid.uuid4())
+        Effect.objects.create(key="kept", attempt=1)
+        with pytest.raises(ZeroDivisionError), transaction.atomic():
+            Effect.objects.create(key="lost", attempt=1)
+            raise ZeroDivisionError
+        transaction.on_commit(lambda: told.append("committed"))
+        with pytest.raises(RuntimeError, match="durable"), transaction.atomic(durable=True):
+            pass
+        assert told == []
+        run_commit()
+    assert told == ["committed"]
+    assert not connection.in_atomic_block
+    assert [effect.key for effect in Effect.objects.all()] == ["kept"]
+
+
+def test_one_transaction__left_without_commit__is_rolled_back(live_db: None) -> None:
+    told: list[str] = []
+    with one_transaction():
+        transact.hold(job_id=uuid.uuid4())
+        Effect.objects.create(key="lost", attempt=1)
+        transaction.on_commit(lambda: told.append("committed"))
+
+    assert not Effect.objects.exists()
+    assert told == []
+    with transaction.atomic(), pytest.raises(RuntimeError), one_transaction():
+        pass
+
+
+def run_commit() -> None:
+    """Commit as `settle` does."""
+    from jobs.clients.postgres import run_together
+
+    run_together(b"COMMIT")
