@@ -178,7 +178,7 @@ ORPHANED: Final = (
 """Running, its worker gone and its lease over."""
 EARLY: Final = (
     """UPDATE jobs_job SET next_attempt_at = clock_timestamp() + interval '1 day',
-        state = 'retry_wait', published_at = NULL
+        state = 'pending', published_at = NULL
     WHERE payload->>'key' = %(key)s""",
 )
 """Not due for long, but a doorbell of old is there."""
