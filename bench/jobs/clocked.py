@@ -57,6 +57,33 @@ def _of_command(arguments) -> str:
     return "Redis: " + " ".join(str(word)[:24] for word in arguments[:1])
 
 
+def _of_together(statements) -> str:
+    first = statements[0]
+    if first.startswith(b"BEGIN"):
+        return "BEGIN and the row lock"
+    if b"settle" in first:
+        return "completion and COMMIT"
+    return f"other SQL: {first[:40].decode(errors='replace')}"
+
+
+def _clock_together() -> None:
+    """Count what the engine sends past psycopg's cursors, wherever it was imported to."""
+    from jobs.clients import postgres
+
+    original = postgres.run_together
+
+    def clocked(*statements):
+        started = time.perf_counter()
+        try:
+            return original(*statements)
+        finally:
+            _spend(_of_together(statements), time.perf_counter() - started)
+
+    for name, module in list(sys.modules.items()):
+        if name.startswith("jobs.") and getattr(module, "run_together", None) is original:
+            module.run_together = clocked
+
+
 def _of_handlers() -> None:
     from dataclasses import replace
 
@@ -88,13 +115,13 @@ def _profile_slots(prefix: str) -> None:
     original = threading.Thread.run
 
     def run(self):
-        if not self.name.startswith("slot"):
+        if not self.name.startswith(("slot", "lane")):
             return original(self)
         profile = cProfile.Profile()
         try:
             return profile.runcall(original, self)
         finally:
-            profile.dump_stats(f"{prefix}-{self.name}")
+            profile.dump_stats(f"{prefix}-{self.name}-{self.ident}")
 
     threading.Thread.run = run
 
@@ -113,6 +140,7 @@ def main(queue: str) -> None:
     _clock(psycopg.Connection, "rollback", lambda _: "ROLLBACK")
     _clock(redis.Redis, "execute_command", _of_command)
     _clock(redis.client.Pipeline, "execute", lambda _: "Redis: pipeline")
+    _clock_together()
     _of_handlers()
     if os.environ.get("BENCH_PROFILE"):
         _profile_slots(os.environ["BENCH_PROFILE"])
