@@ -13,7 +13,7 @@ def _read(name):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("jobs", "0006_retention"),
+        ("jobs", "0005_queue_pauses"),
     ]
 
     operations = [
