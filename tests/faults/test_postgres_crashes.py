@@ -16,7 +16,7 @@ from tests.servers import Servers
 
 pytestmark = pytest.mark.usefixtures("live_db")
 
-CRASHES = full(4, 20)
+CRASHES = full(3, 20)
 FAST = {
     "JOB_LEASE_S": "4",
     "JOB_LEASE_RENEWAL_S": "1",

@@ -24,7 +24,7 @@ from tests.servers import Servers
 
 pytestmark = pytest.mark.usefixtures("live_db")
 
-FAULTS = full(15, 60)
+FAULTS = full(10, 60)
 FAST = {
     "JOB_LEASE_S": "4",
     "JOB_LEASE_RENEWAL_S": "1",
