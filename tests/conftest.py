@@ -80,12 +80,15 @@ def _empty_valkey() -> None:
 @pytest.fixture
 def live_db(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
     """A database with real commits; afterwards it is made anew and Valkey emptied."""
+    from jobs import telemetry
+
     _empty_valkey()
     with django_db_blocker.unblock():
         connections.close_all()  # left by an earlier test on the database that has gone
         try:
             yield
         finally:
+            telemetry.flush(1.0)  # what a thread of this process still has to write
             connections.close_all()
     _recreate(DATABASE, TEMPLATE)
     _empty_valkey()

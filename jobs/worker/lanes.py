@@ -29,6 +29,8 @@ AHEAD: Final = 64
 AHEAD_BATCHES: Final = 1_000
 BATCH: Final = 500
 """Doorbells in one batch at most; a kind's own size may be smaller."""
+FEW: Final = 4
+"""Short jobs that one thread takes up at a time."""
 PATIENCE_S: Final = 0.05
 """When all threads have been on their jobs for so long, one more is started."""
 EXTRA: Final = 12
@@ -173,18 +175,17 @@ class Lanes:
         return []
 
     def _pick(self) -> list[Bell]:
-        """Take the next doorbell, or a batch of them, of the queue that has waited longest."""
+        """Take the next doorbells of the queue that has waited longest."""
         for name in list(self._lanes):
             lane = self._lanes[name]
             if not lane.bells or not self._slots.room(name):
                 continue
             self._lanes[name] = self._lanes.pop(name)  # asked last from now on
             self._slots.take(name)
-            first = lane.bells.popleft()
-            found = [first]
-            while first.letter == "b" and lane.bells and lane.bells[0].letter == "b":
-                if len(found) == BATCH:
-                    break
+            found = [lane.bells.popleft()]
+            letter = found[0].letter
+            most = BATCH if letter == "b" else FEW if lane.pace_s < SHORT_S else 1
+            while len(found) < most and lane.bells and lane.bells[0].letter == letter:
                 found.append(lane.bells.popleft())
             if len(lane.bells) <= lane.depth() // 2 < len(lane.bells) + len(found):
                 self.changed.set()
@@ -195,18 +196,25 @@ class Lanes:
         started = time.monotonic()
         self._busy_since[threading.get_ident()] = started
         queue, batched = bells[0].queue, bells[0].letter == "b"
+        left = deque(bells)
         ran = 0
         try:
             if batched:
                 ran = self._transactor.run_batch([bell.job_id for bell in bells])
-            else:
-                ran = int(self._transactor.run(bells[0].job_id))
+                left.clear()
+            while left and not self._closing:
+                ran += self._transactor.run(left[0].job_id)
+                left.popleft()
         except NotDone as error:
-            logger.info("%d doorbells are given back: %s", len(bells), error)
-            self._return(bells)
+            logger.info("%d doorbells are given back: %s", len(left), error)
         except Exception:
-            logger.exception("%d doorbells of %s are left to the sweeper", len(bells), queue)
+            logger.exception("a doorbell of %s is left to the sweeper", queue)
+            if batched:
+                left.clear()
+            elif left:
+                left.popleft()
         finally:
+            self._return(list(left))
             with self._lock:
                 self._busy_since.pop(threading.get_ident())
                 self.done += ran

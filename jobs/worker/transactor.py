@@ -30,6 +30,8 @@ from jobs.worker.held import HeldRun
 logger = logging.getLogger(__name__)
 
 TRIES: Final = 5
+BATCH_SIZE: Final = 50
+"""So many jobs are held before the size of their kind is known."""
 T = TypeVar("T")
 
 
@@ -67,6 +69,7 @@ class Transactor:
         self._executor = executor
         self._worker = executor.worker
         self._guards: set[Guard] = set()
+        self._batch_size = BATCH_SIZE
 
     def running(self) -> int:
         """Return how many handlers are being run."""
@@ -95,6 +98,9 @@ class Transactor:
         waiting = [list(job_ids)]
         while waiting:
             ids = waiting.pop()
+            if len(ids) > self._batch_size:
+                waiting.append(ids[self._batch_size :])
+                ids = ids[: self._batch_size]
             answer = self._try(partial(self._run_batch, ids))
             if not isinstance(answer, Undone):
                 ran += answer.ran
@@ -154,6 +160,8 @@ class Transactor:
             handler = self._read_kind(held[0])
             if handler.shape is not Shape.BATCH:
                 raise Undone(UnknownKind(f"{kind} is not run in batches"), unreadable=True)
+            # Not more at the next turn than this kind takes: what is held in vain is read in vain.
+            self._batch_size = handler.batch_size
             mine = [each for each in held if each.kind == kind][: handler.batch_size]
             items = []
             for each in mine:
