@@ -95,8 +95,13 @@ def _roll_back_if_open(wrapper: Any) -> None:
     if raw is None or raw.pgconn.transaction_status == TransactionStatus.IDLE:
         return
     wrapper.run_on_commit = []
-    # Not psycopg's rollback, which forgets every plan of the connection.
-    if raw.pgconn.exec_(b"ROLLBACK").status != ExecStatus.COMMAND_OK:
+    try:
+        # Not psycopg's rollback, which forgets every plan of the connection.
+        ended = raw.pgconn.exec_(b"ROLLBACK").status == ExecStatus.COMMAND_OK
+    except psycopg.Error:
+        # The connection has gone; what has ended the block says so to the caller.
+        ended = False
+    if not ended:
         wrapper.errors_occurred = True
         wrapper.close_if_unusable_or_obsolete()
 

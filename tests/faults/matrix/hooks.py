@@ -167,11 +167,11 @@ class Hooks:
         if exchange is None:
             return run()
         if exchange.reach(BEFORE) == CUT:
-            _shut(conn)
+            shut(conn)
         found = run()
         fault = exchange.reach(AFTER)
         if fault in (CUT, LOST):
-            _shut(conn)
+            shut(conn)
         if fault == LOST:
             with contextlib.suppress(psycopg.Error):
                 conn.pgconn.exec_(b"")  # so that libpq itself finds out
@@ -286,7 +286,7 @@ def _label(raw: bytes) -> str:
     return " + ".join(parts)
 
 
-def _shut(conn: Any) -> None:
+def shut(conn: Any) -> None:
     """Break a connection as a network does: no goodbye."""
     with contextlib.suppress(OSError, psycopg.Error):
         double = socket.socket(fileno=os.dup(conn.pgconn.socket))
