@@ -6,6 +6,7 @@ each, whatever their number: stock RQ spends 20 round trips on a job (research: 
 
 from __future__ import annotations
 
+import logging
 import re
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,6 +22,8 @@ from rq.suspension import WORKERS_SUSPENDED
 from rq.utils import utcformat
 
 from jobs.clients.redis import producer
+
+logger = logging.getLogger(__name__)
 
 DISPATCHER: Final = "jobs.worker.execute.execute"
 """The only function a doorbell may name."""
@@ -242,7 +245,10 @@ def key_of(queue: str) -> str:
 def _read(rq_id: bytes, queue: str) -> Bell | None:
     text = rq_id.decode("ascii", "replace")
     match = _ID.fullmatch(text)
-    return Bell(text, uuid.UUID(hex=match[1]), queue, match[2]) if match else None
+    if match is None:
+        logger.warning("dropped what is no doorbell in %s: %.60r", queue, text)
+        return None
+    return Bell(text, uuid.UUID(hex=match[1]), queue, match[2])
 
 
 def _evaluate(client: Redis, script: str, keys: list[str], arguments: list[Any]) -> Any:
