@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tests.faults.matrix.lane import Case
+from tests.faults.matrix.cases import Case
 from tests.faults.matrix.matrix import Matrix, choose, every_case, find, seed
 from tests.faults.matrix.operations import OPERATIONS
 from tests.faults.matrix.tally import TALLY, full

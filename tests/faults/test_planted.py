@@ -9,6 +9,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.faults.matrix.bugs import BUGS
 from tests.faults.matrix.matrix import Matrix
+from tests.faults.matrix.tally import TALLY
 from tests.servers import Servers
 
 
@@ -19,6 +20,8 @@ def test_matrix__with_each_planted_bug__turns_red(
     # P08: a proof must be able to fail.
     with Matrix(ROOT, tmp_path, servers) as matrix:
         shown = matrix.show(BUGS.values())
+    TALLY.planted += len(BUGS)
+    TALLY.seen += sum(each.planted and bool(each.findings) for each in shown)
     for each in shown:
         print(f"{each.name}: planted {each.planted}, {[str(f) for f in each.findings][:3]}")
 

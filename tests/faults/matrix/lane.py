@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any, Final, cast
@@ -16,8 +15,9 @@ import psycopg
 import redis
 
 from tests.faults.matrix.bugs import Bug
+from tests.faults.matrix.cases import Case, Shown
 from tests.faults.matrix.operations import OPERATIONS, WORKER, Operation
-from tests.faults.matrix.points import CALM, STOP, Point
+from tests.faults.matrix.points import Point
 from tests.faults.matrix.provider import Provider
 from tests.faults.matrix.stage import HUNG, LIMIT_S, Stage
 from tests.faults.matrix.verdicts import FINAL, KEY_CHARS, Finding, read
@@ -73,53 +73,6 @@ DELETE FROM jobs_job;
 """
 
 
-@dataclass(slots=True)
-class Case:
-    """One operation struck by one fault at one point, and what came of it."""
-
-    operation: str
-    place: str = ""
-    point: Point | None = None
-    fault: str = CALM
-    key: str = ""
-    struck: bool = False
-    early: int = 0
-    acknowledged: bool = False
-    code: int | None = 0
-    pid: int = 0
-    stopped: int = 0
-    took_s: float = 0.0
-    points: list[Point] = field(default_factory=list)
-    findings: list[Finding] = field(default_factory=list)
-    log: str = ""
-
-    @property
-    def name(self) -> str:
-        """What `--replay` takes."""
-        return f"{self.operation}:{self.place}:{self.fault}"
-
-    def stops_a_child(self) -> bool:
-        """Tell whether not the process that was started stops, but one that it starts."""
-        return self.fault == STOP and self.point is not None and self.point.role.startswith("child")
-
-    def __str__(self) -> str:
-        return f"{self.name} [{self.point}] {'; '.join(map(str, self.findings))}"
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """What came of a planted bug: whether it was planted at all, and the cases."""
-
-    name: str
-    planted: bool
-    cases: list[Case]
-
-    @property
-    def findings(self) -> list[Finding]:
-        """What the matrix had to say."""
-        return [finding for case in self.cases for finding in case.findings]
-
-
 _numbers: Final = count()
 
 
@@ -127,8 +80,10 @@ class Lane:
     """Strikes cases one after the other; several lanes run side by side."""
 
     def __init__(
-        self, root: Path, directory: Path, database_url: str, number: int, provider: Provider
+        self, root: Path, directory: Path, urls: tuple[str, str], number: int, provider: Provider
     ) -> None:
+        """Start; `urls` are those of the database, as the application and as its owner."""
+        database_url, self._owner_url = urls
         self._directory = directory
         self._provider = provider
         parts = urlsplit(os.environ["REDIS_URL"])
@@ -137,8 +92,8 @@ class Lane:
         self.database = psycopg.connect(database_url, autocommit=True)
         self.redis = redis.Redis.from_url(redis_url)
         self.redis.flushdb()
-        urls = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
-        self.stage = Stage(root, directory, urls)
+        servers = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
+        self.stage = Stage(root, directory, servers)
         self._bells: dict[bytes, list[bytes]] = {}
         self._given: list[bytes] = []
         self._bug: dict[str, str] = {}
@@ -160,6 +115,7 @@ class Lane:
         evidence = self._directory / "planted"
         evidence.unlink(missing_ok=True)
         self._bug = {"bug": bug.name, "evidence": str(evidence)}
+        guards = self._lift_guards() if bug.guarded else []
         try:
             calm = Case(bug.operation)
             self.run([calm])
@@ -174,7 +130,26 @@ class Lane:
                 self.run(cases[: bug.most])
         finally:
             self._bug = {}
+            self._as_owner(guards)
         return Shown(bug.name, evidence.exists(), [calm, *cases[: bug.most]])
+
+    def _lift_guards(self) -> list[str]:
+        """Switch the triggers of the engine's tables off; return what switches them on again."""
+        query = """SELECT tgrelid::regclass::text, tgname, tgenabled FROM pg_trigger
+            WHERE tgrelid::regclass::text LIKE 'jobs_%' AND NOT tgisinternal"""
+        found = self.database.execute(query).fetchall()
+        on = {"O": "ENABLE", "A": "ENABLE ALWAYS", "R": "ENABLE REPLICA"}
+        alter = 'ALTER TABLE {} {} TRIGGER "{}"'
+        self._as_owner([alter.format(table, "DISABLE", name) for table, name, _ in found])
+        return [
+            alter.format(table, on[state], name) for table, name, state in found if state != "D"
+        ]
+
+    def _as_owner(self, statements: list[str]) -> None:
+        if statements:
+            with psycopg.connect(self._owner_url, autocommit=True) as owner:
+                for statement in statements:
+                    owner.execute(statement)
 
     def run(self, cases: list[Case]) -> None:
         """Strike these cases of one operation, heal, judge; findings are left in the cases."""
@@ -385,12 +360,3 @@ def _has_ended(pid: int) -> bool:
     except FileNotFoundError:
         return True
     return status == "Z"
-
-
-def batches(cases: list[Case], size: int, stopped: int) -> Iterator[list[Case]]:
-    """Cut cases of one operation into batches; those that stop hold connections, so fewer."""
-    going = [case for case in cases if case.fault != STOP]
-    stopping = [case for case in cases if case.fault == STOP]
-    for chosen, most in ((going, size), (stopping, stopped)):
-        for start in range(0, len(chosen), most):
-            yield chosen[start : start + most]

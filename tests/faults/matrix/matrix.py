@@ -19,7 +19,8 @@ import psycopg
 from psycopg import sql
 
 from tests.faults.matrix.bugs import Bug
-from tests.faults.matrix.lane import Case, Lane, Shown, batches
+from tests.faults.matrix.cases import Case, Shown, batches
+from tests.faults.matrix.lane import Lane
 from tests.faults.matrix.operations import OPERATIONS
 from tests.faults.matrix.points import LOST, Point
 from tests.faults.matrix.provider import Provider
@@ -46,8 +47,9 @@ class Matrix:
         self._stack.callback(self._provider.close)
         self._lanes: list[Lane] = []
         for number in range(1, lanes + 1):
-            url = _make_database(servers, f"flagship_matrix_{number}")
-            lane = Lane(root, directory / f"lane-{number}", url, number, self._provider)
+            name = f"flagship_matrix_{number}"
+            urls = (_make_database(servers, name), servers.owner_url(name))
+            lane = Lane(root, directory / f"lane-{number}", urls, number, self._provider)
             self._stack.callback(lane.close)
             self._lanes.append(lane)
 
