@@ -8,7 +8,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -31,11 +31,29 @@ class Plan:
     latencies: int = 100
     kinds: tuple[str, ...] = KINDS
 
+    def drains(self, number: int) -> tuple[str, ...]:
+        """Return the kinds that a round drains: a quick run repeats only what most bars are on."""
+        return self.kinds if number == 1 or not self.quick else ("durable",)
+
+    def asks_for_more(self, number: int, contender: Contender) -> bool:
+        """Tell whether a round enqueues and times starts too."""
+        return bool(contender.client) and (number == 1 or not self.quick)
+
+    def sized(self, contender: Contender) -> Contender:
+        """Return a contender with the number of jobs this run can afford."""
+        if not self.quick:
+            return contender
+        jobs = {kind: max(100, count // 2) for kind, count in contender.jobs.items()}
+        # Our shapes are enqueued in the same way.
+        alike = contender.is_ours and contender.name != "transactional"
+        enqueues = {} if alike else {how: count // 2 for how, count in contender.enqueues.items()}
+        return replace(contender, jobs=jobs, enqueues=enqueues)
+
     def contenders(self) -> list[Contender]:
         """Return who takes part."""
         if self.names:
-            return [BY_NAME[name] for name in self.names]
-        return [each for each in CONTENDERS if each.quick or not self.quick]
+            return [self.sized(BY_NAME[name]) for name in self.names]
+        return [self.sized(each) for each in CONTENDERS if each.quick or not self.quick]
 
 
 @dataclass(slots=True)
@@ -79,7 +97,7 @@ def run(plan: Plan) -> dict[str, Any]:
         for number in range(1, plan.rounds + 1):
             for contender in contenders:
                 _tell(f"round {number} of {plan.rounds}: {contender.label}")
-                _round(servers, contender, plan, samples)
+                _round(servers, contender, plan, samples, number)
             loads.append(os.getloadavg()[0])
     medians = samples.medians()
     return {
@@ -104,10 +122,12 @@ def run(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _round(servers: Ground, contender: Contender, plan: Plan, samples: Samples) -> None:
+def _round(
+    servers: Ground, contender: Contender, plan: Plan, samples: Samples, number: int
+) -> None:
     """Measure everything of one contender once."""
     numbers = samples.numbers[contender.name]
-    for kind in plan.kinds:
+    for kind in plan.drains(number):
         if kind in contender.jobs:
             drain = _try(samples, contender, partial(rounds.drain, servers, contender, kind))
             if drain is not None:
@@ -115,7 +135,7 @@ def _round(servers: Ground, contender: Contender, plan: Plan, samples: Samples) 
                 numbers["pss_mib"].append(drain.pss_mib)
                 numbers["lost"].append(drain.lost)
                 numbers["doubled"].append(drain.doubled)
-    if not contender.client:
+    if not plan.asks_for_more(number, contender):
         return
     for how in contender.enqueues:
         per_s = _try(samples, contender, partial(rounds.enqueue, servers, contender, how))
