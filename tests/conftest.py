@@ -43,7 +43,7 @@ def _recreate(database: str, template: str | None) -> None:
     owner = sql.Identifier(str(conninfo_to_dict(SERVERS.owner_url())["user"]))
     create = sql.SQL("CREATE DATABASE {} OWNER {}").format(name, owner)
     if template:
-        create += sql.SQL(" TEMPLATE {} STRATEGY FILE_COPY").format(sql.Identifier(template))
+        create += sql.SQL(" TEMPLATE {} STRATEGY WAL_LOG").format(sql.Identifier(template))
     _as_owner(create)
 
 
