@@ -65,9 +65,10 @@ class Stage:
         return None if answer == "stopped" else int(answer)
 
     def wake(self, stopped: int, pid: int) -> int | None:
-        """Let a stopped process go on, and wait for the end of the child it belongs to."""
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(stopped, signal.SIGCONT)
+        """Let a stopped process go on, and the child it belongs to; wait for the child's end."""
+        for each in {stopped, pid}:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(each, signal.SIGCONT)
         return self.wait(pid)
 
     def run(
