@@ -14,8 +14,8 @@ from psycopg_pool import PoolTimeout
 
 T = TypeVar("T")
 
-_SHUTDOWNS: Final = ("57P01", "57P02", "57P03")
-"""Ended by the administrator, by a crash, not accepting connections yet."""
+_SHUTDOWNS: Final = ("57P01", "57P02", "57P03", "57P05", "25P03", "25P04")
+"""Ended by the administrator, by a crash, not accepting connections yet; idle for too long."""
 _CONFLICTS: Final = ("40001", "40P01", "55P03", "57014")
 """Serialization failure, deadlock, lock timeout, statement timeout: worth another try."""
 

@@ -161,13 +161,15 @@ class Dispatch:
             # Enough is taken ahead: not even a look at Redis until a lane needs more.
             self._changed.wait(0.02)
             return True
+        # Asked before: with something in hand there may be no room, and no answer means nothing.
+        was_busy = self.busy()
         taken = self._bells.take(self._room, self._crew.collect(), most)
         if taken:
             self._send(taken)
         elif self._bells.suspended:
             self._changed.wait(0.2)
         elif quota.burst:
-            if not self.busy():
+            if not was_busy:
                 return False
             self._changed.wait(0.05)
         else:

@@ -77,6 +77,7 @@ class Lanes:
         self._transactor = transactor
         self._give_back = give_back
         self._lanes = {queue.name: Lane() for queue in queues}
+        self._order = deque(self._lanes)
         self._slots = Slots(size + EXTRA, queues, own=1)
         self._size = size
         self._threads: set[threading.Thread] = set()
@@ -99,7 +100,7 @@ class Lanes:
 
     def holds(self) -> bool:
         """Tell whether doorbells wait here."""
-        return any(lane.bells for lane in list(self._lanes.values()))
+        return any(lane.bells for lane in self._lanes.values())
 
     def busy(self) -> int:
         """Return how many doorbells are waiting or being answered."""
@@ -176,11 +177,12 @@ class Lanes:
 
     def _pick(self) -> list[Bell]:
         """Take the next doorbells of the queue that has waited longest."""
-        for name in list(self._lanes):
+        for name in list(self._order):
             lane = self._lanes[name]
             if not lane.bells or not self._slots.room(name):
                 continue
-            self._lanes[name] = self._lanes.pop(name)  # asked last from now on
+            self._order.remove(name)
+            self._order.append(name)  # asked last from now on
             self._slots.take(name)
             found = [lane.bells.popleft()]
             letter = found[0].letter
