@@ -11,18 +11,17 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 from django.conf import settings
 from django.core.handlers.asgi import ASGIRequest
 from django.db import close_old_connections, connection
-from django.http import HttpResponseRedirect, StreamingHttpResponse
+from django.http import StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
-from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
@@ -34,6 +33,7 @@ from builds.selectors.builds import LogPiece, get_build, read_log
 from builds.states import is_final
 from flagship.api.authentication import caller_of
 from flagship.errors.requests import ValidationFailed
+from jobs.api.sse import EventStreamRenderer, TemporaryRedirect
 
 POLL_S: Final = 0.25
 IDLE_POLL_S: Final = 1.0
@@ -43,28 +43,6 @@ BATCH_LINES: Final = 500
 
 # Streams share a few reading threads and their connections: an idle stream holds none.
 _READERS = ThreadPoolExecutor(max_workers=4, thread_name_prefix="build-log-reader")
-
-
-class EventStreamRenderer(BaseRenderer):
-    """Lets clients that ask for an event stream pass content negotiation."""
-
-    media_type = "text/event-stream"
-    format = "events"
-
-    def render(
-        self,
-        data: Any,
-        accepted_media_type: str | None = None,
-        renderer_context: Mapping[str, Any] | None = None,
-    ) -> bytes:
-        """Never called: the stream is written by the view."""
-        raise NotImplementedError
-
-
-class TemporaryRedirect(HttpResponseRedirect):
-    """307: the same method, at another address."""
-
-    status_code = 307
 
 
 class BuildLogStream(APIView):

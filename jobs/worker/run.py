@@ -11,24 +11,19 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from jobs.context import JobContext
+from jobs.context import Hold, JobContext
 from jobs.services.claim import Claimed, Lease
 from jobs.services.complete import complete, hold, store_progress
 from jobs.worker.guard import Guard
 
 
-class Run:
-    """The engine's side of a context: lease, fence and interruption of this one run."""
+class _Run:
+    """What every run has: a guard, a deadline, and a context for its handler."""
 
-    def __init__(self, claimed: Claimed, on_stuck: Callable[[], None] | None = None) -> None:
+    def __init__(self, claimed: Claimed) -> None:
         self.claimed = claimed
-        self.on_stuck = on_stuck
-        self.is_stuck = False
-        self.lease = Lease(claimed.job_id, claimed.token)
         self.guard = Guard()
         self.ends_at = time.monotonic() + claimed.timeout_s
-        self.completing = False
-        self.completed = False
 
     @property
     def stop(self) -> threading.Event:
@@ -42,6 +37,30 @@ class Run:
     def remaining_s(self) -> float:
         """Seconds to the deadline."""
         return max(0.0, self.ends_at - time.monotonic())
+
+    def _context(self, hold: Hold) -> JobContext:
+        claimed = self.claimed
+        return JobContext(
+            job_id=claimed.job_id,
+            attempt=claimed.attempt,
+            organization_id=claimed.organization_id,
+            request_id=claimed.request_id,
+            correlation_id=claimed.correlation_id,
+            deadline=claimed.started_at + timedelta(seconds=claimed.timeout_s),
+            hold=hold,
+        )
+
+
+class Run(_Run):
+    """A leased run: its effects and its end are fenced."""
+
+    def __init__(self, claimed: Claimed, on_stuck: Callable[[], None] | None = None) -> None:
+        super().__init__(claimed)
+        self.on_stuck = on_stuck
+        self.is_stuck = False
+        self.lease = Lease(claimed.job_id, claimed.token)
+        self.completing = False
+        self.completed = False
 
     def progress(self, report: dict[str, Any]) -> None:
         """Store a report under the fence."""
@@ -62,16 +81,30 @@ class Run:
 
     def context(self) -> JobContext:
         """Return what the handler is given."""
-        claimed = self.claimed
-        return JobContext(
-            job_id=claimed.job_id,
-            attempt=claimed.attempt,
-            organization_id=claimed.organization_id,
-            request_id=claimed.request_id,
-            correlation_id=claimed.correlation_id,
-            deadline=claimed.started_at + timedelta(seconds=claimed.timeout_s),
-            hold=self,
-        )
+        return self._context(self)
+
+
+class HeldRun(_Run):
+    """A run in one transaction: its lease is the row lock."""
+
+    def __init__(self, held: Claimed) -> None:
+        super().__init__(held)
+        self.result: dict[str, Any] | None = None
+
+    def progress(self, report: dict[str, Any]) -> None:
+        """Refuse: nobody could see it before the end. Raises: RuntimeError."""
+        raise RuntimeError("a transactional job cannot report progress before it ends")
+
+    def assert_held(self) -> None:
+        """Return at once: the row is locked until the end."""
+
+    def complete(self, result: dict[str, Any] | None) -> None:
+        """Keep the result; the run completes when the handler returns."""
+        self.result = result
+
+    def context(self) -> JobContext:
+        """Return what the handler is given."""
+        return self._context(self)
 
 
 def _require_transaction() -> None:

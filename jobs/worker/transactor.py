@@ -25,7 +25,7 @@ from jobs.trace import Trace, bind_trace
 from jobs.worker.database import discard, is_conflict, is_lost, persist
 from jobs.worker.execute import Executor, ending_of, item_of, result_of, tell_ending
 from jobs.worker.guard import Guard
-from jobs.worker.held import HeldRun
+from jobs.worker.run import HeldRun
 
 logger = logging.getLogger(__name__)
 
@@ -142,9 +142,10 @@ class Transactor:
             if held is None:
                 return False
             handler, payload = self._read(held)
-            run = HeldRun(held, handler.timeout_s)
+            run = HeldRun(held)
             with bind_trace(Trace(held.request_id, held.correlation_id)):
-                value = self._guarded(run.guard, handler, payload, run.context())
+                call = partial(handler.function, payload, run.context())
+                value = self._guarded(run.guard, held.timeout_s, call)
             result = result_of(value if run.result is None else run.result)
             settle(held=held, worker=self._worker, result=result)
         return True
@@ -170,7 +171,7 @@ class Transactor:
                 except InvalidPayload as error:
                     spoilt.append((each.job_id, error))
             if items:
-                self._guarded(Guard(), handler, items)
+                self._guarded(Guard(), handler.timeout_s, partial(handler.function, items))
                 good = {item.job_id for item in items}
                 good_ones = [each for each in mine if each.job_id in good]
                 settle_many(held=good_ones, worker=self._worker)
@@ -192,14 +193,14 @@ class Transactor:
         except UnknownKind as error:
             raise Undone(error, unreadable=True) from None
 
-    def _guarded(self, guard: Guard, handler: Handler, *given: Any) -> Any:
+    def _guarded(self, guard: Guard, timeout_s: float, call: Callable[[], Any]) -> Any:
         """Call the handler, open to interruption. Raises: Undone."""
         self._guards.add(guard)
         try:
-            self._executor.watchdog.watch(guard, handler.timeout_s)
+            self._executor.watchdog.watch(guard, timeout_s)
             if self._executor.closing:
                 guard.interrupt(HandedBack("the worker is stopping"))
-            value, error = guard.run(partial(handler.function, *given))
+            value, error = guard.run(call)
         finally:
             self._guards.discard(guard)
         if error is not None:
