@@ -38,13 +38,16 @@ def sync_schedules() -> None:
 
 
 def _sync(declared: ScheduledJob) -> None:
+    columns = _columns(declared)
+    # Mostly there is nothing to do, and so nothing to wait for: another scheduler may hold the row.
+    if _says(Schedule.objects.filter(name=declared.name).first(), columns):
+        return
     now = database_now()
     first = declared.rhythm.following(after=now, anchor=now)
-    columns = _columns(declared)
     row, created = Schedule.objects.select_for_update(no_key=True).get_or_create(
         name=declared.name, defaults=columns | {"next_run_at": first}
     )
-    if created or all(getattr(row, field) == value for field, value in columns.items()):
+    if created or _says(row, columns):
         return
     before = (row.every_s, row.cron, row.timezone)
     if row.next_run_at > now and before != (declared.every_s, declared.cron, declared.timezone):
@@ -52,6 +55,11 @@ def _sync(declared: ScheduledJob) -> None:
     for field, value in columns.items():
         setattr(row, field, value)
     row.save(update_fields=[*columns, "next_run_at"])
+
+
+def _says(row: Schedule | None, columns: dict[str, Any]) -> bool:
+    """Tell whether a row says what is declared."""
+    return row is not None and all(getattr(row, name) == value for name, value in columns.items())
 
 
 def _columns(declared: ScheduledJob) -> dict[str, Any]:
