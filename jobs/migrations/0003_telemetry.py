@@ -7,7 +7,7 @@ from django.db import migrations, models
 # can be seen has no smaller one still to come. The key is any constant nobody else uses.
 IN_ORDER = """
 CREATE FUNCTION jobs_telemetry_in_order() RETURNS trigger
-    LANGUAGE plpgsql AS $body$
+    LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $body$
 BEGIN
     PERFORM pg_advisory_xact_lock(7307201902);
     RETURN NULL;
