@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 
 WAIT_S: Final = 1.0
 """How long Redis is asked to wait for a doorbell, and how soon a pause or stop is noticed."""
+FULL_WAIT_S: Final = 0.02
+"""The same while a queue has no room: a slot that is freed is noticed so late."""
 UNLIMITED: Final = 1_000_000
 LOOK_S: Final = 1.0
 
@@ -212,7 +214,7 @@ class Dispatch:
             self._changed.wait(0.02 if self._lanes.holds() else 0.2)
             return
         closed = len(self._names) - len(wanted) - len(self.paused)
-        bell = self._bells.wait(wanted, WAIT_S / 4 if closed > 0 else WAIT_S)
+        bell = self._bells.wait(wanted, FULL_WAIT_S if closed > 0 else WAIT_S)
         if bell is not None:
             self._send([bell])
 
