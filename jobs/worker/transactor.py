@@ -19,6 +19,7 @@ from jobs.services import endings
 from jobs.services.claim import Claimed, Lease, claim
 from jobs.services.endings import Ending
 from jobs.services.release import release
+from jobs.services.rescue import deliver_again
 from jobs.services.transact import hold, hold_many, settle, settle_many
 from jobs.states import Shape
 from jobs.trace import Trace, bind_trace
@@ -37,6 +38,10 @@ T = TypeVar("T")
 
 class NotDone(Exception):
     """Nothing has happened to the jobs, for no reason of theirs; somebody else shall run them."""
+
+
+class WrongLetter(Exception):
+    """The doorbell's letter is not how the kind is run, since a deployment or by forgery."""
 
 
 class Undone(Exception):
@@ -82,7 +87,11 @@ class Transactor:
 
     def run(self, job_id: uuid.UUID) -> bool:
         """Run one job, if it is there to be run; return whether it was. Raises: NotDone."""
-        answer = self._try(partial(self._run, job_id))
+        try:
+            answer = self._try(partial(self._run, job_id))
+        except WrongLetter:
+            self._ring_rightly([job_id])
+            return False
         if isinstance(answer, Undone):
             self._end(job_id, answer.ending())
             return True
@@ -101,7 +110,11 @@ class Transactor:
             if len(ids) > self._batch_size:
                 waiting.append(ids[self._batch_size :])
                 ids = ids[: self._batch_size]
-            answer = self._try(partial(self._run_batch, ids))
+            try:
+                answer = self._try(partial(self._run_batch, ids))
+            except WrongLetter:
+                self._ring_rightly(ids)
+                continue
             if not isinstance(answer, Undone):
                 ran += answer.ran
                 waiting += [answer.left] if answer.left else []
@@ -124,6 +137,8 @@ class Transactor:
                 return attempt()
             except Undone as raised:
                 undone = raised
+            except WrongLetter:
+                raise
             except Exception as raised:
                 undone = Undone(raised)
             error = undone.error
@@ -141,7 +156,8 @@ class Transactor:
             held = hold(job_id=job_id)
             if held is None:
                 return False
-            handler, payload = self._read(held)
+            handler = self._read_kind(held, Shape.TRANSACTIONAL)
+            payload = self._read(handler, held)
             run = HeldRun(held)
             with bind_trace(Trace(held.request_id, held.correlation_id)):
                 call = partial(handler.function, payload, run.context())
@@ -158,9 +174,7 @@ class Transactor:
             if not held:
                 return Tally(0, [])
             kind = held[0].kind
-            handler = self._read_kind(held[0])
-            if handler.shape is not Shape.BATCH:
-                raise Undone(UnknownKind(f"{kind} is not run in batches"), unreadable=True)
+            handler = self._read_kind(held[0], Shape.BATCH)
             # Not more at the next turn than this kind takes: what is held in vain is read in vain.
             self._batch_size = handler.batch_size
             mine = [each for each in held if each.kind == kind][: handler.batch_size]
@@ -180,18 +194,26 @@ class Transactor:
         done = {each.job_id for each in mine}
         return Tally(len(mine), [each.job_id for each in held if each.job_id not in done])
 
-    def _read(self, held: Claimed) -> tuple[Handler, Any]:
-        handler = self._read_kind(held)
+    def _read(self, handler: Handler, held: Claimed) -> Any:
         try:
-            return handler, handler.load_json(held.payload)
+            return handler.load_json(held.payload)
         except InvalidPayload as error:
             raise Undone(error, unreadable=True) from None
 
-    def _read_kind(self, held: Claimed) -> Handler:
+    def _read_kind(self, held: Claimed, shape: Shape) -> Handler:
+        """Return a kind's handler. Raises: Undone; WrongLetter when its shape is another."""
         try:
-            return get_handler(held.kind)
+            handler = get_handler(held.kind)
         except UnknownKind as error:
             raise Undone(error, unreadable=True) from None
+        if handler.shape is not shape:
+            raise WrongLetter(f"{held.kind} is {handler.shape}")
+        return handler
+
+    def _ring_rightly(self, job_ids: Sequence[uuid.UUID]) -> None:
+        """Ring anew, by what the rows and their kinds say now; nothing has been run."""
+        logger.warning("%d doorbells had the wrong letter and are rung again", len(job_ids))
+        deliver_again(job_ids, losses=0)
 
     def _guarded(self, guard: Guard, timeout_s: float, call: Callable[[], Any]) -> Any:
         """Call the handler, open to interruption. Raises: Undone."""

@@ -9,17 +9,21 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import redis
 from django.db import connection, transaction
 
 from jobs.clients.postgres import one_transaction, run
 from jobs.errors import GiveUp, HandedBack, Snooze, Throttled
 from jobs.models import Job, JobAttempt
+from jobs.payloads import Payload
 from jobs.registry import get_handler
 from jobs.services import transact
 from jobs.services.enqueue import enqueue, enqueue_many
+from jobs.states import Shape
 from jobs.worker.execute import Executor
 from jobs.worker.transactor import NotDone, Transactor
 from tests.drills.models import Effect
+from tests.drills.payloads import Touch
 from tests.drills.shapes import MarkInOne, MarkTogether
 
 
@@ -215,6 +219,37 @@ def test_batch__of_jobs_taken_twice__runs_each_once(transactor: Transactor) -> N
     assert transactor.run_batch(ids) == 0
 
     assert Effect.objects.count() == 6
+
+
+@pytest.mark.parametrize("payload", [MarkTogether(key="a"), MarkInOne(key="a"), Touch(key="a")])
+def test_doorbell__with_the_letter_of_another_shape__is_rung_anew_and_nothing_runs(
+    transactor: Transactor, valkey: redis.Redis, payload: Payload
+) -> None:
+    # W-06: a kind may have changed its shape since its job was rung for.
+    job = enqueue(payload)
+    valkey.flushall()
+    letter = {Shape.BATCH: "b", Shape.TRANSACTIONAL: "t"}.get(get_handler(payload.KIND).shape, "s")
+
+    if letter != "t":
+        assert not transactor.run(job.id)
+    else:
+        assert transactor.run_batch([job.id]) == 0
+
+    assert (stored(job.id).state, stored(job.id).attempts) == ("queued", 0)
+    assert valkey.lrange(f"rq:queue:{job.queue}", 0, -1) == [f"{job.id.hex}-2{letter}".encode()]
+    assert not JobAttempt.objects.exists()
+
+
+def test_batch__with_a_stepwise_job_among_its_doorbells__runs_the_others(
+    transactor: Transactor,
+) -> None:
+    ids = enqueue_many([Touch(key="s"), MarkTogether(key="a"), MarkTogether(key="b")])
+
+    transactor.run_batch(ids)
+
+    assert stored(ids[0]).state == "queued"
+    transactor.run_batch(ids[1:])  # does nothing for those that the first call has run
+    assert sorted(Effect.objects.values_list("key", flat=True)) == ["a", "b"]
 
 
 def test_one_transaction__is_an_atomic_block_for_what_is_in_it(live_db: None) -> None:
