@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 
@@ -40,10 +41,13 @@ class GiveUp(Exception):
 class Snooze(Exception):
     """Raised by a handler: come back later, no attempt is used.
 
-    Units: `delay_s` in seconds, zero or more.
+    Units: `delay_s` in seconds. A time that has passed is none; after a year the job comes back
+    in any case. Raises: ValueError for what is no finite number: that run has failed.
     """
 
     def __init__(self, delay_s: float, reason: str = "") -> None:
+        if not math.isfinite(delay_s):
+            raise ValueError(f"a snooze lasts a number of seconds, not {delay_s}")
         self.delay_s = delay_s
         self.reason = reason
         super().__init__(f"snoozed for {delay_s:g} s: {reason}")
@@ -54,13 +58,15 @@ class Throttled(Exception):
 
     Told apart from a failure, which it is not, and from a snooze, which nobody asked for: the
     attempt ends as `throttled` and the log says so in a line of its own.
-    Units: `retry_after_s` in seconds, as the service said, zero or more.
+    Units: `retry_after_s` in seconds, as the service said; None where it did not. Whatever it is,
+    the wait is brought within bounds (`jobs.retry.throttle_wait_s`).
     """
 
-    def __init__(self, retry_after_s: float, service: str = "") -> None:
+    def __init__(self, retry_after_s: float | None, service: str = "") -> None:
         self.retry_after_s = retry_after_s
         self.service = service
-        super().__init__(f"{service or 'a service'} asked to wait {retry_after_s:g} s")
+        how_long = "" if retry_after_s is None else f" {retry_after_s:g} s"
+        super().__init__(f"{service or 'a service'} asked to wait{how_long}")
 
 
 class Interrupted(BaseException):

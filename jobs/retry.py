@@ -7,6 +7,9 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
 
+WAIT_MAX_S: Final = 366 * 24 * 3600.0
+"""No wait between two runs is longer: who asked for more is asked again after a year."""
+
 THROTTLE_MIN_S: Final = 1.0
 """A throttled job waits at least this long, whatever it was told: a zero would spin."""
 
@@ -29,8 +32,8 @@ class RetryPolicy:
     backoff_s: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        if any(wait < 0 for wait in self.backoff_s):
-            raise ValueError("a wait cannot be negative")
+        if not all(0 <= wait <= WAIT_MAX_S for wait in self.backoff_s):
+            raise ValueError("a wait is a number of seconds, from zero to a year of them")
 
     @property
     def max_attempts(self) -> int:
@@ -79,3 +82,11 @@ def throttle_wait_s(asked_s: float | None) -> float:
     if asked_s is None or asked_s != asked_s:
         return THROTTLE_DEFAULT_S
     return min(max(asked_s, THROTTLE_MIN_S), THROTTLE_MAX_S)
+
+
+def snooze_wait_s(asked_s: float) -> float:
+    """Return how long a job is snoozed that asked for so many seconds.
+
+    Not at all for a time that has passed and for no number; WAIT_MAX_S at most.
+    """
+    return min(max(0.0, asked_s), WAIT_MAX_S)

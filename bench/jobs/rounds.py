@@ -8,7 +8,7 @@ import shlex
 import struct
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import psutil
@@ -63,18 +63,20 @@ def drain(
     """
     count = contender.jobs[kind]
     ground.empty(contender, count)
+    ground.log.write_bytes(b"")
     stamps = Stamps.new(ground.stamps, count)
-    _client(ground, contender, "fill", kind, str(count))
-    ground.settle()
-    extra = {"BENCH_COUNT": str(count), "BENCH_START_AT": str(time.monotonic() + 1.5)}
-    extra |= told or {}
-    with working(ground, contender, extra) as workers:
-        _wait(ground, contender, stamps, workers)
-        seen = _wait_for_rows(ground, contender, count)
-        memory = pss_mib(*(worker.pid for worker in workers))
-        if until_exit:
-            for worker in workers:
-                worker.wait(LIMIT_S)
+    with _running(ground, contender, contender.support):
+        _client(ground, contender, "fill", kind, str(count))
+        ground.settle()
+        extra = {"BENCH_COUNT": str(count), "BENCH_START_AT": str(time.monotonic() + 1.5)}
+        extra |= told or {}
+        with _running(ground, contender, contender.workers, extra) as workers:
+            _wait(ground, contender, stamps, workers)
+            seen = _wait_for_rows(ground, contender, count)
+            memory = pss_mib(*(worker.pid for worker in workers))
+            if until_exit:
+                for worker in workers:
+                    worker.wait(LIMIT_S)
     first, last = stamps.span()
     took = max(last, seen) - first
     lost, doubled = _effects(ground, contender, kind, count, stamps)
@@ -94,6 +96,7 @@ def enqueue(ground: Ground, contender: Contender, how: str) -> float | None:
 def latency(ground: Ground, contender: Contender, count: int) -> Latency:
     """Enqueue `count` empty jobs at 20 a second with idle workers; time each start."""
     ground.empty(contender, 0)
+    ground.log.write_bytes(b"")
     stamps = Stamps.new(ground.stamps, count, WARM)
     ground.sent.write_bytes(bytes(8 * count))
     client = _start(
@@ -146,17 +149,28 @@ def _start(
 
 
 @contextlib.contextmanager
-def working(
-    ground: Ground, contender: Contender, extra: dict[str, str] | None = None
-) -> Iterator[list[subprocess.Popen[bytes]]]:
+def working(ground: Ground, contender: Contender) -> Iterator[list[subprocess.Popen[bytes]]]:
     """Run the workers, and what they need beside, inside the block; yield the workers."""
-    ground.log.write_bytes(b"")
-    workers = [_start(ground, contender, each, extra=extra) for each in contender.workers]
-    support = [_start(ground, contender, each) for each in contender.support]
-    try:
+    with (
+        _running(ground, contender, contender.support),
+        _running(ground, contender, contender.workers) as workers,
+    ):
         yield workers
+
+
+@contextlib.contextmanager
+def _running(
+    ground: Ground,
+    contender: Contender,
+    commands: Sequence[str],
+    extra: dict[str, str] | None = None,
+) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Run these commands of a contender inside the block; yield their processes."""
+    processes = [_start(ground, contender, each, extra=extra) for each in commands]
+    try:
+        yield processes
     finally:
-        for process in (*workers, *support):
+        for process in processes:
             _end(process)
 
 

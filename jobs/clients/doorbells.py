@@ -37,6 +37,9 @@ EXPIRY_S: Final = 24 * 3600
 TIMEOUT_MARGIN_S: Final = 30
 """RQ's own idea of a timeout comes this much after ours and decides nothing."""
 
+NUDGE_MS: Final = 10_000
+"""What is left of a worker that is gone goes after this time."""
+
 CHUNK: Final = 1_000
 """Doorbells in one call: it holds Redis up for some milliseconds."""
 
@@ -197,13 +200,25 @@ def take(
     return [bell for bell in bells if bell is not None], bool(suspended)
 
 
-def wait(client: Redis, queues: Sequence[str], wait_s: float) -> Bell | None:
+def wait(client: Redis, queues: Sequence[str], wait_s: float, *, worker: str) -> Bell | None:
     """Wait for one doorbell on any of these queues; the first named are asked first.
 
+    Returns None when there was none in this time, or `nudge` was called.
     Raises: redis.RedisError.
     """
-    popped = cast(Any, client.blpop([key_of(name) for name in queues], wait_s))
-    return None if popped is None else _read(popped[1], popped[0].decode()[len(_LIST) :])
+    keys = [*map(key_of, queues), _NUDGE + worker]
+    popped = cast(Any, client.blpop(keys, wait_s))
+    if popped is None or popped[0].decode() == keys[-1]:
+        return None
+    return _read(popped[1], popped[0].decode()[len(_LIST) :])
+
+
+def nudge(worker: str) -> None:
+    """End the `wait` of a worker, this one or the next. Raises: redis.RedisError."""
+    with producer().pipeline(transaction=False) as pipeline:
+        pipeline.rpush(_NUDGE + worker, 1)
+        pipeline.pexpire(_NUDGE + worker, NUDGE_MS)
+        pipeline.execute()
 
 
 def standing(queue: str, *, limit: int) -> list[str]:
@@ -264,6 +279,7 @@ def _digest(client: Redis, script: str) -> str:
     return _digests[script]
 
 
+_NUDGE: Final = "flagship:jobs:nudge:"
 _digests: Final[dict[str, str]] = {}
 _LIST: Final = Queue.redis_queue_namespace_prefix
 _PREFIX: Final = RqJob.redis_job_namespace_prefix

@@ -41,8 +41,8 @@ def run_together(*statements: bytes) -> list[list[bytes | None]]:
     """Send several statements in one round trip; return the last one's rows as text.
 
     For the two ends of a transaction: what begins it and its first statement, its last statement
-    and COMMIT. They are not bound: the caller writes literals. One that fails leaves those behind
-    it undone.
+    and COMMIT; or the end of one and the beginning of the next. They are not bound: the caller
+    writes literals. One that fails leaves those behind it undone.
     Raises: django.db.DatabaseError and its subclasses.
     """
     wrapper = _wrapper()
@@ -65,7 +65,8 @@ def one_transaction() -> Iterator[None]:
 
     As `transaction.atomic()` for everything inside the block (savepoints, on_commit, durable
     blocks are refused), but BEGIN and COMMIT are the caller's, with `run_together`, so that they
-    travel with its first and last statements. A block left without COMMIT is rolled back.
+    travel with its first and last statements. A block left without COMMIT is rolled back. One
+    that nothing waits for (`is_followed_up`) may be followed by another in the same block.
     Raises: RuntimeError inside another transaction.
     """
     wrapper = _wrapper()
@@ -106,15 +107,20 @@ def _roll_back_if_open(wrapper: Any) -> None:
         wrapper.close_if_unusable_or_obsolete()
 
 
-def prepare(name: str, statement: str) -> None:
-    """Keep a plan in this thread's connection, once, for EXECUTE.
+def prepare(plans: Mapping[str, str]) -> None:
+    """Keep plans in this thread's connection, once, for EXECUTE.
 
-    `statement` is what follows the name: `(types) AS query`.
+    By name; each is what follows it in PREPARE: `(types) AS query`.
     """
     known = _wrapper().connection.__dict__.setdefault(_PREPARED, set())
-    if name not in known:
-        run_together(f"PREPARE {name} {statement}".encode())
+    for name in plans.keys() - known:
+        run_together(f"PREPARE {name} {plans[name]}".encode())
         known.add(name)
+
+
+def is_followed_up() -> bool:
+    """Tell whether something waits for this thread's transaction to commit."""
+    return bool(_wrapper().run_on_commit)
 
 
 def forget_prepared() -> None:

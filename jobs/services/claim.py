@@ -23,7 +23,8 @@ free AS (
     UPDATE jobs_job AS job SET state = 'running', attempts = attempts + 1,
         lease_token = lease_token + 1, lease_owner = %(worker)s,
         lease_until = clock.now + make_interval(secs => %(lease_s)s::float8),
-        next_attempt_at = NULL, published_at = NULL, started_at = clock.now
+        next_attempt_at = NULL, published_at = NULL, started_at = GREATEST(job.next_attempt_at,
+            LEAST(clock.now, COALESCE(%(started_at)s::timestamptz, clock.now)))
     FROM clock, free WHERE job.id = free.id
     RETURNING job.id, kind, version, queue, organization_id, payload, attempts, lease_token,
         timeout_s, request_id, correlation_id, started_at
@@ -86,23 +87,39 @@ class Lease:
     token: int
 
 
-def claim(*, job_id: uuid.UUID, worker: str, lease_s: float) -> Claimed | None:
+def claim(
+    *, job_id: uuid.UUID, worker: str, lease_s: float, started_at: datetime | None = None
+) -> Claimed | None:
     """Take one waiting job that is due, whatever has happened to it before; see `claim_many`."""
-    claimed = claim_many(job_ids=[job_id], worker=worker, lease_s=lease_s, suspects=True)
+    claimed = claim_many(
+        job_ids=[job_id], worker=worker, lease_s=lease_s, suspects=True, started_at=started_at
+    )
     return claimed[0] if claimed else None
 
 
 def claim_many(
-    *, job_ids: Sequence[uuid.UUID], worker: str, lease_s: float, suspects: bool = False
+    *,
+    job_ids: Sequence[uuid.UUID],
+    worker: str,
+    lease_s: float,
+    suspects: bool = False,
+    started_at: datetime | None = None,
 ) -> list[Claimed]:
     """Take those of the jobs that wait and are due: one statement, so that one caller gets each.
 
     What is not returned is not to be run here: a second doorbell, a job not yet due, finished,
     cancelled, or held by somebody else this moment. A job that was lost with its worker before is
-    only taken by a caller that runs it alone (`suspects`, W-06).
+    only taken by a caller that runs it alone (`suspects`, W-06). `started_at` is for a run that is
+    only recorded: when it began by the database's clock, counted as not before the job was due.
     Units: `lease_s` in seconds from now.
     """
-    parameters = {"ids": job_ids, "worker": worker, "lease_s": lease_s, "suspects": suspects}
+    parameters = {
+        "ids": job_ids,
+        "worker": worker,
+        "lease_s": lease_s,
+        "suspects": suspects,
+        "started_at": started_at,
+    }
     rows = run(_CLAIM, parameters)
     return [Claimed(**dict(zip(_COLUMNS, row, strict=True))) for row in rows]
 

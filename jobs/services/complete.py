@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Sequence
 from typing import Any, Final
 
 from jobs.clients.postgres import run
@@ -26,6 +27,26 @@ done AS (
 )
 SELECT id FROM done
 """
+_COMPLETE_MANY: Final = """
+WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
+free AS (
+    SELECT job.id, run.result, clock.now
+    FROM clock, jobs_job AS job
+    JOIN unnest(%(ids)s::uuid[], %(tokens)s::bigint[], %(results)s::jsonb[])
+        AS run (id, token, result) ON job.id = run.id AND job.lease_token = run.token
+    WHERE job.id = ANY(%(ids)s::uuid[]) AND job.state = 'running'
+    FOR NO KEY UPDATE OF job SKIP LOCKED
+), done AS (
+    UPDATE jobs_job AS job SET state = 'succeeded', finished_at = free.now, result = free.result,
+        lease_owner = '', lease_until = NULL
+    FROM free WHERE job.id = free.id
+    RETURNING job.id, job.lease_token, free.now
+), closed AS (
+    UPDATE jobs_jobattempt AS attempt SET outcome = 'succeeded', ended_at = done.now
+    FROM done WHERE attempt.job_id = done.id AND attempt.token = done.lease_token
+)
+SELECT id FROM done
+"""
 _HOLD: Final = """
 SELECT id FROM jobs_job WHERE id = %(job_id)s AND lease_token = %(token)s AND state = 'running'
 FOR NO KEY UPDATE
@@ -44,6 +65,22 @@ def complete(*, lease: Lease, result: dict[str, Any] | None) -> None:
     """
     stored = None if result is None else json.dumps(result)
     _fenced(_COMPLETE, lease, {"result": stored})
+
+
+def complete_many(
+    *, leases: Sequence[Lease], results: Sequence[dict[str, Any] | None]
+) -> set[uuid.UUID]:
+    """Move running jobs to succeeded, each under its fence, in one statement.
+
+    Returns those that moved. Another run owns each of the others, or somebody holds its row just
+    now, for whom the rest does not wait.
+    """
+    parameters = {
+        "ids": [lease.job_id for lease in leases],
+        "tokens": [lease.token for lease in leases],
+        "results": [None if result is None else json.dumps(result) for result in results],
+    }
+    return {row[0] for row in run(_COMPLETE_MANY, parameters)}
 
 
 def hold(*, lease: Lease) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from jobs.retry import throttle_wait_s
+from jobs.retry import snooze_wait_s, throttle_wait_s
 from jobs.states import Outcome
 
 CRASHES_MAX: Final = 3
@@ -74,17 +74,21 @@ def lost(message: str, *, expired_only: bool = False) -> Ending:
     )
 
 
-def handed_back() -> Ending:
-    """A stopping worker gives the job back; it costs nothing."""
-    return Ending(Outcome.HANDED_BACK, message="the worker stopped", wait_s=0.0)
+def handed_back(message: str = "the worker stopped") -> Ending:
+    """A worker gives the job back, as a rule because it stops; it costs nothing."""
+    return Ending(Outcome.HANDED_BACK, message=message, wait_s=0.0)
 
 
 def snoozed(delay_s: float, reason: str) -> Ending:
-    """The handler asked to be called again later; it costs nothing."""
-    return Ending(Outcome.SNOOZED, message=_storable(reason)[:MESSAGE_CHARS], wait_s=delay_s)
+    """The handler asked to be called again later; within a year, and it costs nothing."""
+    return Ending(
+        Outcome.SNOOZED,
+        message=_storable(reason)[:MESSAGE_CHARS],
+        wait_s=snooze_wait_s(delay_s),
+    )
 
 
-def throttled(retry_after_s: float, message: str) -> Ending:
+def throttled(retry_after_s: float | None, message: str) -> Ending:
     """A remote service asked to wait; within bounds it gets what it asks, and it costs nothing.
 
     Source: W-16.

@@ -22,6 +22,7 @@ from jobs.registry import get_handler
 from jobs.services.claim import Lease
 from jobs.services.endings import CRASHES_MAX, Ending
 from jobs.services.enqueue import enqueue
+from jobs.services.throttling import out_of_patience
 from jobs.states import JobState, Outcome
 
 logger = logging.getLogger(__name__)
@@ -51,7 +52,8 @@ _MOVE: Final = f"""
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
 moved AS (
     UPDATE jobs_job AS job SET state = %(state)s,
-        failures = failures + %(spent)s, crashes = crashes + %(crashed)s,
+        failures = failures + CASE %(state)s WHEN 'cancelled' THEN 0 ELSE %(spent)s END,
+        crashes = crashes + CASE %(state)s WHEN 'cancelled' THEN 0 ELSE %(crashed)s END,
         next_attempt_at = CASE
             WHEN %(state)s = 'pending' THEN clock.now
             WHEN %(state)s = 'retry_wait' THEN clock.now + make_interval(
@@ -102,11 +104,13 @@ def release(*, lease: Lease, ending: Ending) -> JobState:
 
     Invariant: exactly one caller per run gets through, the holder of the fence while the job is
     running; job, attempt and dead letter change in one statement with one reading of the clock.
-    A job whose cancellation was asked for ends as cancelled. For a death, `on_dead` runs first in
-    the same transaction, so that its locks come before the job's.
+    A job whose cancellation was asked for ends as cancelled, and so does its run, which then counts
+    as no failure. A job that was throttled for too long is dead. For a death, `on_dead` runs first
+    in the same transaction, so that its locks come before the job's.
 
     Raises: LeaseLost when the job is no longer held. Source: W-05, W-06, D-01.
     """
+    ending = out_of_patience(lease=lease, ending=ending)
     for _ in range(TRIES):
         case = _foresee(lease, ending)
         if case is None:

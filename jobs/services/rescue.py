@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from django.db import DatabaseError
@@ -14,7 +15,7 @@ from jobs.clients.postgres import run
 from jobs.errors import LeaseLost
 from jobs.queues import QUEUES
 from jobs.services.claim import Lease
-from jobs.services.endings import lost
+from jobs.services.endings import handed_back, lost
 from jobs.services.publisher import ring_for
 from jobs.services.release import release
 
@@ -31,6 +32,10 @@ FOR NO KEY UPDATE SKIP LOCKED
 """
 _OWNED: Final = """
 SELECT id, lease_token FROM jobs_job WHERE state = 'running' AND lease_owner = %(owner)s
+"""
+_OWNED_OF: Final = """
+SELECT id, lease_token FROM jobs_job
+WHERE id = ANY(%(ids)s::uuid[]) AND state = 'running' AND lease_owner = %(owner)s
 """
 _OLDEST_QUEUED: Final = """
 SELECT oldest.* FROM unnest(%(queues)s::text[]) AS given (queue) CROSS JOIN LATERAL (
@@ -71,6 +76,23 @@ def rescue_owned(*, owner: str, why: str) -> int:
     """Take back at once what a process ran that is known to have ended; return how many."""
     rows = run(_OWNED, {"owner": owner})
     return sum(_take_back(Lease(*row), why, expired_only=False) for row in rows)
+
+
+def hand_back_unknown(*, owner: str, job_ids: Sequence[uuid.UUID], known: Collection[Lease]) -> int:
+    """Hand back those of the jobs that a worker has claimed and does not know of; return how many.
+
+    For a claim that was committed and whose answer got lost: nothing was run, so nothing is paid,
+    and the sweeper rings for the job. `known` are the claims that the worker was told of; no other
+    may be about to be answered.
+    """
+    count = 0
+    for row in run(_OWNED_OF, {"owner": owner, "ids": list(job_ids)}):
+        lease = Lease(*row)
+        if lease not in known:
+            with contextlib.suppress(LeaseLost):
+                release(lease=lease, ending=handed_back("the answer to its claim was lost"))
+                count += 1
+    return count
 
 
 def missing_doorbells(*, older_than_s: float, limit: int = 2_000) -> dict[uuid.UUID, int]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final
 
 from django.db import IntegrityError, ProgrammingError, transaction
@@ -24,7 +25,7 @@ _COLUMNS: Final = """id, kind, version, queue, organization_id, payload, attempt
     timeout_s, request_id, correlation_id, clock_timestamp()"""
 _FREE: Final = f"""state IN ('pending', 'queued', 'retry_wait')
     AND next_attempt_at <= clock_timestamp() AND crashes + losses < {SUSPECT_AFTER}"""
-_HOLD: Final = f"""
+_HOLD_ONE: Final = f"""
 (uuid) AS SELECT {_COLUMNS} FROM jobs_job WHERE id = $1 AND {_FREE}
 FOR NO KEY UPDATE SKIP LOCKED
 """  # noqa: S608 (no input in it)
@@ -52,6 +53,7 @@ WITH done AS (
 SELECT $1, done.attempts, $2 + 1, $3, 'succeeded', $5, done.finished_at, '', '', ''
 FROM (VALUES (1)) AS one LEFT JOIN done ON true
 """  # noqa: S608 (no input in it)
+_PLANS: Final = {"flagship_hold": _HOLD_ONE, "flagship_settle": _SETTLE}
 _SETTLE_MANY: Final = f"""
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now), done AS (
     {_MOVE} started_at = %(started_at)s, finished_at = clock.now
@@ -74,41 +76,32 @@ def hold(*, job_id: uuid.UUID) -> Claimed | None:
     Returns None when there is nothing to run, or somebody else runs it. Its `token` is the fence
     the row has now.
     """
-    rows = _hold(f"EXECUTE flagship_hold('{job_id.hex}')".encode())
-    if not rows:
-        return None
-    text = [None if value is None else value.decode() for value in rows[0]]
-    return Claimed(
-        job_id,
-        str(text[1]),
-        int(text[2] or 0),
-        str(text[3]),
-        None if text[4] is None else uuid.UUID(text[4]),
-        str(text[5]),
-        int(text[6] or 0),
-        int(text[7] or 0),
-        float(text[8] or 0),
-        str(text[9]),
-        str(text[10]),
-        datetime.fromisoformat(str(text[11])),
-    )
+    return _read(job_id, _begin(_hold(job_id)))
 
 
-def settle(*, held: Claimed, worker: str, result: str | None) -> None:
-    """Complete a held job and commit, in one round trip: the last thing the caller does.
+def settle(
+    *, held: Claimed, worker: str, result: str | None, then: uuid.UUID | None = None
+) -> Claimed | None:
+    """Complete a held job and commit, in one round trip.
 
-    `result` is JSON text. Raises: LeaseLost when the handler has moved its own job; IntegrityError
-    for a deferred constraint of what the handler wrote. Nothing is stored then.
+    With `then`, on the same trip, begin the next transaction and hold that job, as `hold` does;
+    it is returned. Otherwise this is the last thing the caller does. `result` is JSON text.
+    Raises: LeaseLost when the handler has moved its own job; IntegrityError for a deferred
+    constraint of what the handler wrote. Nothing is stored then, and nothing held.
     """
     values = (
         f"'{held.job_id.hex}', {held.token}, ".encode(),
-        literal(worker),
+        _name(worker),
         b", ",
         b"NULL" if result is None else literal(result),
         f", '{held.started_at.isoformat()}'".encode(),
     )
+    statements = [b"EXECUTE flagship_settle(" + b"".join(values) + b")", b"COMMIT"]
     try:
-        run_together(b"EXECUTE flagship_settle(" + b"".join(values) + b")", b"COMMIT")
+        if then is None:
+            run_together(*statements)
+            return None
+        return _read(then, run_together(*statements, b"BEGIN", _hold(then)))
     except IntegrityError as error:
         if getattr(error.__cause__, "diag", None) and _is_unmoved(error.__cause__):
             raise LeaseLost(f"job {held.job_id.hex} was moved by its own run") from error
@@ -130,11 +123,40 @@ def settle_many(*, held: Sequence[Claimed], worker: str) -> None:
         raise LeaseLost("a job of the batch was moved by its own run")
 
 
-def _hold(execute: bytes) -> list[list[bytes | None]]:
+def _hold(job_id: uuid.UUID) -> bytes:
+    return f"EXECUTE flagship_hold('{job_id.hex}')".encode()
+
+
+def _read(job_id: uuid.UUID, rows: list[list[bytes | None]]) -> Claimed | None:
+    if not rows:
+        return None
+    text = [None if value is None else value.decode() for value in rows[0]]
+    return Claimed(
+        job_id,
+        str(text[1]),
+        int(text[2] or 0),
+        str(text[3]),
+        None if text[4] is None else uuid.UUID(text[4]),
+        str(text[5]),
+        int(text[6] or 0),
+        int(text[7] or 0),
+        float(text[8] or 0),
+        str(text[9]),
+        str(text[10]),
+        datetime.fromisoformat(str(text[11])),
+    )
+
+
+@lru_cache(maxsize=8)
+def _name(worker: str) -> bytes:
+    """Write the name of this process, the same for every job."""
+    return literal(worker)
+
+
+def _begin(execute: bytes) -> list[list[bytes | None]]:
     """Begin and hold, with the plans of both ends of the transaction in the connection."""
     for last_try in (False, True):
-        prepare("flagship_hold", _HOLD)
-        prepare("flagship_settle", _SETTLE)
+        prepare(_PLANS)
         try:
             return run_together(b"BEGIN", execute)
         except ProgrammingError as error:

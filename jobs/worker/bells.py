@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -10,9 +11,34 @@ from collections.abc import Callable, Iterable, Sequence
 from redis import Redis
 from redis.exceptions import RedisError
 
-from jobs.clients.doorbells import Bell, put_back, take, wait
+from jobs.clients.doorbells import Bell, nudge, put_back, take, wait
 
 logger = logging.getLogger(__name__)
+
+
+class Alarm:
+    """Ends a worker's wait for doorbells when room is made that was lacking as it began."""
+
+    def __init__(self, worker: str) -> None:
+        self._worker = worker
+        self._is_set = False
+        self._lock = threading.Lock()
+
+    def set(self, *, on: bool) -> None:
+        """Be ready to go off, once, or not any more."""
+        with self._lock:
+            self._is_set = on
+
+    def go_off(self) -> None:
+        """Wake the worker if it wants that; a Redis that is away has no doorbells either."""
+        with self._lock:
+            was_set, self._is_set = self._is_set, False
+        if not was_set:
+            return
+        try:
+            nudge(self._worker)
+        except RedisError as error:
+            logger.debug("not woken: %s", error)
 
 
 class Bells:
@@ -55,8 +81,9 @@ class Bells:
 
     def wait(self, names: Sequence[str], wait_s: float) -> Bell | None:
         """Wait for one doorbell on these queues."""
+        asked = [name for name in self._names if name in names]
         try:
-            bell = wait(self._connection, [name for name in self._names if name in names], wait_s)
+            bell = wait(self._connection, asked, wait_s, worker=self._worker)
         except RedisError as error:
             self._pause(error)
             return None

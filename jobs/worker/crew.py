@@ -11,6 +11,7 @@ from typing import Any, Final
 from jobs.clients.doorbells import Bell
 from jobs.queues import Queue
 from jobs.services.claim import Claimed
+from jobs.worker.bells import Alarm
 from jobs.worker.cells import Cells
 from jobs.worker.execute import Executor
 from jobs.worker.slots import Slots
@@ -33,6 +34,7 @@ class Crew:
         self.done = 0
         self.stuck = 0
         self.changed = threading.Event()
+        self.alarm = Alarm(executor.worker)
         self._ended: list[str] = []
         self._lock = threading.Lock()
         self._threads = ThreadPoolExecutor(self.slots.most + STUCK_MAX, thread_name_prefix="slot")
@@ -87,6 +89,7 @@ class Crew:
             self.stuck += stuck
         self.slots.give(bell.queue)
         self.changed.set()
+        self.alarm.go_off()
 
 
 class Seat:

@@ -20,7 +20,6 @@ from jobs.errors import Interrupted
 from jobs.queues import QUEUES, Queue
 from jobs.retry import never
 from jobs.selectors.pauses import paused_queues
-from jobs.services.claim import claim_many
 from jobs.services.heartbeats import WorkerFacts
 from jobs.worker import database
 from jobs.worker.bells import Bells
@@ -35,8 +34,6 @@ logger = logging.getLogger(__name__)
 
 WAIT_S: Final = 1.0
 """How long Redis is asked to wait for a doorbell, and how soon a pause or stop is noticed."""
-FULL_WAIT_S: Final = 0.02
-"""The same while a queue has no room: a slot that is freed is noticed so late."""
 UNLIMITED: Final = 1_000_000
 LOOK_S: Final = 1.0
 
@@ -155,6 +152,7 @@ class Dispatch:
         """Take and send what there is, or wait a little; return False when a burst is over."""
         self._changed.clear()
         self._lanes.tend()
+        self._executor.claims.recall()
         most = quota.left(self)
         if most <= 0 or self._executor.monitor.away_s():
             self._changed.wait(0.2)
@@ -209,12 +207,19 @@ class Dispatch:
 
     def _wait(self) -> None:
         """Wait for the next doorbell, or, with some taken ahead, for a thread that needs more."""
+        alarm = self._crew.alarm
+        # Before the look at what is full: no slot that is freed from here on goes unnoticed.
+        alarm.set(on=True)
         wanted = [name for name in self._names if self._room(name)]
+        if {*wanted, *self.paused}.issuperset(self._names):
+            alarm.set(on=False)
+        bell = None
         if self._lanes.holds() or not wanted:
+            alarm.set(on=False)
             self._changed.wait(0.02 if self._lanes.holds() else 0.2)
-            return
-        closed = len(self._names) - len(wanted) - len(self.paused)
-        bell = self._bells.wait(wanted, FULL_WAIT_S if closed > 0 else WAIT_S)
+        else:
+            bell = self._bells.wait(wanted, WAIT_S)
+            alarm.set(on=False)
         if bell is not None:
             self._send([bell])
 
@@ -236,11 +241,7 @@ class Dispatch:
         """Claim what these doorbells name, in one statement, and run it."""
         executor = self._executor
         try:
-            claimed = claim_many(
-                job_ids=[bell.job_id for bell in bells],
-                worker=executor.worker,
-                lease_s=executor.lease_s,
-            )
+            claimed = executor.claims.take([bell.job_id for bell in bells])
         except (DatabaseError, InterfaceError) as error:
             logger.warning("%d doorbells are given back: %s", len(bells), error)
             database.discard()

@@ -25,13 +25,15 @@ from jobs.errors import (
 from jobs.payloads import Payload
 from jobs.registry import Handler, get_handler
 from jobs.services import endings
-from jobs.services.claim import Claimed, claim
-from jobs.services.complete import complete, has_completed
+from jobs.services.claim import Claimed
+from jobs.services.complete import has_completed
 from jobs.services.endings import Ending
 from jobs.services.heartbeats import WorkerFacts
 from jobs.services.release import release
 from jobs.states import Outcome, Shape
 from jobs.trace import Trace, bind_trace
+from jobs.worker.claims import Claims
+from jobs.worker.completer import Completer
 from jobs.worker.database import discard, is_lost, is_starved, persist
 from jobs.worker.monitor import Monitor
 from jobs.worker.run import Run
@@ -56,7 +58,9 @@ class Executor:
     ) -> None:
         self.worker = worker
         self.lease_s = lease_s
+        self.claims = Claims(worker, lease_s)
         self.watchdog = Watchdog()
+        self._completer = Completer()
         self.monitor = Monitor(lease_s, renewal_s, facts, heartbeat_s)
         self.closing = False
 
@@ -75,11 +79,11 @@ class Executor:
 
         Returns whether it was.
         """
-        claimed = persist(partial(claim, job_id=job_id, worker=self.worker, lease_s=self.lease_s))
+        claimed = persist(partial(self.claims.take, [job_id], suspects=True))
         connection.close()
-        if claimed is not None:
-            self.run_claimed(claimed, on_stuck)
-        return claimed is not None
+        for job in claimed:
+            self.run_claimed(job, on_stuck)
+        return bool(claimed)
 
     def run_claimed(self, claimed: Claimed, on_stuck: Callable[[], None] | None = None) -> None:
         """Run a job that was claimed for this worker.
@@ -97,6 +101,7 @@ class Executor:
                 self._record(run, *self._perform(run))
         finally:
             self.monitor.remove(run)
+            self.claims.end(claimed)
             connection.close()
 
     def _perform(self, run: Run) -> tuple[Any, Ending | None]:
@@ -109,7 +114,7 @@ class Executor:
             return None, endings.failed(error, permanent=True, spent=0)
         self.watchdog.watch(run.guard, claimed.timeout_s)
         value, raised = run.guard.run(partial(_call, handler, payload, run))
-        if run.guard.stop.is_set() or (raised is not None and is_lost(raised)):
+        if run.guard.is_stopped or (raised is not None and is_lost(raised)):
             discard()
         else:
             connection.close()
@@ -121,7 +126,7 @@ class Executor:
             return
         try:
             if ending is None:
-                ending = _complete(run, result)
+                ending = _complete(self._completer, run, result)
             if ending is not None:
                 state = persist(partial(release, lease=run.lease, ending=ending))
                 tell_ending(run.claimed, ending, str(state))
@@ -183,7 +188,8 @@ def tell_ending(claimed: Claimed, ending: Ending, state: str) -> None:
     """Log a run that did not succeed; a throttled one under a name of its own (W-16)."""
     facts = (claimed.job_id.hex, claimed.kind, claimed.attempt)
     if ending.outcome is Outcome.THROTTLED:
-        logger.warning("job.throttled: job %s (%s) attempt %d: %s", *facts, ending.message)
+        told = (*facts, ending.message, state)
+        logger.warning("job.throttled: job %s (%s) attempt %d: %s, now %s", *told)
     else:
         logger.info("job %s (%s) attempt %d: %s, now %s", *facts, ending.outcome, state)
 
@@ -204,11 +210,11 @@ def _call(handler: Handler, payload: Payload, run: Run) -> Any:
     return None
 
 
-def _complete(run: Run, result: Any) -> Ending | None:
+def _complete(completer: Completer, run: Run, result: Any) -> Ending | None:
     """Store the result; one that cannot be stored is the handler's failure."""
     try:
         result_of(result)
-        persist(partial(complete, lease=run.lease, result=result))
+        persist(partial(completer.complete, run.lease, result))
     except (TypeError, ValueError, DataError) as error:
         return endings.failed(error)
     return None

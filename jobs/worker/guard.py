@@ -22,12 +22,27 @@ class Guard:
     """
 
     def __init__(self) -> None:
-        self.stop = threading.Event()
         self._lock = threading.Lock()
+        self._stop: threading.Event | None = None
         self._thread: int | None = None
         self._reason: Interrupted | None = None
         self._raised = False
         self._over = False
+
+    @property
+    def stop(self) -> threading.Event:
+        """Set by an interruption; made for those who ask, as few do."""
+        with self._lock:
+            if self._stop is None:
+                self._stop = threading.Event()
+                if self._reason is not None:
+                    self._stop.set()
+            return self._stop
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether there was an interruption, felt or not."""
+        return self._reason is not None
 
     @property
     def reason(self) -> Interrupted | None:
@@ -47,7 +62,8 @@ class Guard:
             self._reason = reason
             if self._thread is not None:
                 _raise_in(self._thread, self._exception())
-            self.stop.set()
+            if self._stop is not None:
+                self._stop.set()
             return True
 
     def check(self) -> None:

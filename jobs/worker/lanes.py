@@ -19,7 +19,7 @@ from django.db import connection
 from jobs.clients.doorbells import Bell
 from jobs.queues import Queue
 from jobs.worker.slots import Slots
-from jobs.worker.transactor import NotDone, Transactor
+from jobs.worker.transactor import Line, NotDone, Transactor
 
 logger = logging.getLogger(__name__)
 
@@ -29,8 +29,8 @@ AHEAD: Final = 64
 AHEAD_BATCHES: Final = 1_000
 BATCH: Final = 500
 """Doorbells in one batch at most; a kind's own size may be smaller."""
-FEW: Final = 4
-"""Short jobs that one thread takes up at a time."""
+FEW: Final = 16
+"""Short jobs that one thread takes up at a time, at most."""
 PATIENCE_S: Final = 0.05
 """When all threads have been on their jobs for so long, one more is started."""
 EXTRA: Final = 12
@@ -186,7 +186,9 @@ class Lanes:
             self._slots.take(name)
             found = [lane.bells.popleft()]
             letter = found[0].letter
-            most = BATCH if letter == "b" else FEW if lane.pace_s < SHORT_S else 1
+            # A fair share of what waits: no thread is to run a long line beside idle ones.
+            few = min(FEW, len(lane.bells) // self._size) if lane.pace_s < SHORT_S else 1
+            most = BATCH if letter == "b" else few
             while len(found) < most and lane.bells and lane.bells[0].letter == letter:
                 found.append(lane.bells.popleft())
             if len(lane.bells) <= lane.depth() // 2 < len(lane.bells) + len(found):
@@ -198,32 +200,30 @@ class Lanes:
         started = time.monotonic()
         self._busy_since[threading.get_ident()] = started
         queue, batched = bells[0].queue, bells[0].letter == "b"
-        left = deque(bells)
-        ran = 0
+        line = Line(bell.job_id for bell in bells)
         try:
             if batched:
-                ran = self._transactor.run_batch([bell.job_id for bell in bells])
-                left.clear()
-            while left and not self._closing:
-                ran += self._transactor.run(left[0].job_id)
-                left.popleft()
+                line.ran = self._transactor.run_batch(list(line.waiting))
+                line.waiting.clear()
+            else:
+                self._transactor.run_line(line, self._is_closing)
         except NotDone as error:
-            logger.info("%d doorbells are given back: %s", len(left), error)
+            logger.info("%d doorbells are given back: %s", len(line.waiting), error)
         except Exception:
             logger.exception("a doorbell of %s is left to the sweeper", queue)
-            if batched:
-                left.clear()
-            elif left:
-                left.popleft()
+            line.waiting = deque([] if batched else list(line.waiting)[1:])
         finally:
-            self._return(list(left))
+            self._return(bells[len(bells) - len(line.waiting) :])
             with self._lock:
                 self._busy_since.pop(threading.get_ident())
-                self.done += ran
+                self.done += line.ran
                 self._slots.give(queue)
                 self._lanes[queue].learn(time.monotonic() - started, len(bells), batched)
             if not self._lanes[queue].bells and not self._slots.taken():
                 self.changed.set()
+
+    def _is_closing(self) -> bool:
+        return self._closing
 
     def _return(self, bells: list[Bell]) -> None:
         if bells:

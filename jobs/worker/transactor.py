@@ -5,18 +5,20 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Any, Final, TypeVar
 
 from django.db import transaction
 
-from jobs.clients.postgres import one_transaction
+from jobs.clients.postgres import is_followed_up, one_transaction
 from jobs.errors import HandedBack, Interrupted, InvalidPayload, LeaseLost, UnknownKind
 from jobs.registry import Handler, get_handler
 from jobs.services import endings
-from jobs.services.claim import Claimed, Lease, claim
+from jobs.services.claim import Claimed, Lease
 from jobs.services.endings import Ending
 from jobs.services.release import release
 from jobs.services.rescue import deliver_again
@@ -59,6 +61,25 @@ class Undone(Exception):
         return ending_of(self.error)
 
 
+class Line:
+    """Jobs to be run one after the other by one thread; what has ended leaves it at once."""
+
+    def __init__(self, job_ids: Iterable[uuid.UUID]) -> None:
+        self.waiting = deque(job_ids)
+        self.ran = 0
+        self.began_at: datetime | None = None
+
+    def end(self, *, ran: bool) -> None:
+        """Count the first as ended, whether or not there was anything to run."""
+        self.waiting.popleft()
+        self.ran += ran
+        self.began_at = None
+
+    def second(self) -> uuid.UUID | None:
+        """Return the job behind the first."""
+        return self.waiting[1] if len(self.waiting) > 1 else None
+
+
 @dataclass(frozen=True, slots=True)
 class Tally:
     """How many jobs of a batch were run, and which were held but are of another kind."""
@@ -87,15 +108,26 @@ class Transactor:
 
     def run(self, job_id: uuid.UUID) -> bool:
         """Run one job, if it is there to be run; return whether it was. Raises: NotDone."""
-        try:
-            answer = self._try(partial(self._run, job_id))
-        except WrongLetter:
-            self._ring_rightly([job_id])
-            return False
-        if isinstance(answer, Undone):
-            self._end(job_id, answer.ending())
-            return True
-        return answer
+        line = Line([job_id])
+        self.run_line(line, lambda: False)
+        return line.ran == 1
+
+    def run_line(self, line: Line, stops: Callable[[], bool]) -> None:
+        """Run the jobs of a line, those that are there to be run, each in its own transaction.
+
+        The end of one travels with the beginning of the next. No further one is begun once
+        `stops` says so. Raises: NotDone; jobs that are still in the line have not been run.
+        """
+        while line.waiting and not stops():
+            try:
+                answer = self._try(partial(self._run_line, line, stops), lambda: len(line.waiting))
+            except WrongLetter:
+                self._ring_rightly([line.waiting[0]])
+                line.end(ran=False)
+                continue
+            if isinstance(answer, Undone):
+                self._end(line.waiting[0], answer.ending(), line.began_at)
+                line.end(ran=True)
 
     def run_batch(self, job_ids: Sequence[uuid.UUID]) -> int:
         """Run jobs together, those of one kind in one transaction; return how many were there.
@@ -125,14 +157,16 @@ class Transactor:
                 waiting += [ids[: len(ids) // 2], ids[len(ids) // 2 :]]
         return ran
 
-    def _try(self, attempt: Callable[[], T]) -> T | Undone:
+    def _try(self, attempt: Callable[[], T], left: Callable[[], int] = int) -> T | Undone:
         """Call until it is through; return its answer, or how it was undone.
 
         A lost connection or a conflict has left nothing behind, so the whole is done again: if a
         COMMIT had got through and only its answer was lost, there is nothing left to run.
-        Raises: NotDone.
+        Tries are counted anew whenever less is `left` to do. Raises: NotDone.
         """
-        for number in range(1, TRIES + 1):
+        number, before = 0, left()
+        while True:
+            number, before = number + 1 if left() == before else 1, left()
             try:
                 return attempt()
             except Undone as raised:
@@ -149,22 +183,30 @@ class Transactor:
             if not (is_lost(error) or is_conflict(error)) or number == TRIES:
                 return undone
             time.sleep(0.02 * 4**number if is_lost(error) else 0.01 * number)
-        raise AssertionError("the loop ends with its last turn")
 
-    def _run(self, job_id: uuid.UUID) -> bool:
+    def _run_line(self, line: Line, stops: Callable[[], bool]) -> None:
+        """Run the first of a line, and those behind it as long as all goes well."""
         with one_transaction():
-            held = hold(job_id=job_id)
-            if held is None:
-                return False
-            handler = self._read_kind(held, Shape.TRANSACTIONAL)
-            payload = self._read(handler, held)
-            run = HeldRun(held)
-            with bind_trace(Trace(held.request_id, held.correlation_id)):
-                call = partial(handler.function, payload, run.context())
-                value = self._guarded(run.guard, held.timeout_s, call)
-            result = result_of(value if run.result is None else run.result)
-            settle(held=held, worker=self._worker, result=result)
-        return True
+            held = hold(job_id=line.waiting[0])
+            while held is not None:
+                line.began_at = held.started_at
+                result = self._call(held)
+                then = None if stops() or is_followed_up() else line.second()
+                held = settle(held=held, worker=self._worker, result=result, then=then)
+                line.end(ran=True)
+                if then is None:
+                    return
+        line.end(ran=False)
+
+    def _call(self, held: Claimed) -> str | None:
+        """Call the handler of a held job; return its result as JSON text. Raises: Undone."""
+        handler = self._read_kind(held, Shape.TRANSACTIONAL)
+        payload = self._read(handler, held)
+        run = HeldRun(held)
+        with bind_trace(Trace(held.request_id, held.correlation_id)):
+            call = partial(handler.function, payload, run.context())
+            value = self._guarded(run.guard, held.timeout_s, call)
+        return result_of(value if run.result is None else run.result)
 
     def _run_batch(self, ids: Sequence[uuid.UUID]) -> Tally:
         """Run the jobs of the first kind among these."""
@@ -229,17 +271,16 @@ class Transactor:
             raise Undone(error) from error
         return value
 
-    def _end(self, job_id: uuid.UUID, ending: Ending) -> None:
+    def _end(self, job_id: uuid.UUID, ending: Ending, began_at: datetime | None = None) -> None:
         """Record a run that left nothing behind: claimed for the record, ended at once."""
-        executor = self._executor
-        claimed = persist(
-            partial(claim, job_id=job_id, worker=self._worker, lease_s=executor.lease_s)
-        )
-        if claimed is None:
-            return
-        lease = Lease(job_id, claimed.token)
-        try:
-            state = persist(partial(release, lease=lease, ending=ending))
-        except LeaseLost:
-            return
-        tell_ending(claimed, ending, str(state))
+        claims = self._executor.claims
+        taken = persist(partial(claims.take, [job_id], suspects=True, started_at=began_at))
+        for claimed in taken:
+            lease = Lease(job_id, claimed.token)
+            try:
+                state = persist(partial(release, lease=lease, ending=ending))
+            except LeaseLost:
+                continue
+            finally:
+                claims.end(claimed)
+            tell_ending(claimed, ending, str(state))

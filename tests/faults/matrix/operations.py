@@ -89,6 +89,13 @@ def _together(key: str, world: dict[str, Any]) -> None:
             enqueue(MarkTogether(key=f"{key}/{number}", fail_times=99 if number == 2 else 0))
 
 
+def _in_a_line(key: str, world: dict[str, Any]) -> None:
+    """One after the other in one thread, the end of each with the beginning of the next."""
+    with transaction.atomic():
+        for number in range(4):
+            enqueue(MarkInOne(key=f"{key}/{number}", fail_times=99 if number == 1 else 0))
+
+
 def _waiting(key: str, world: dict[str, Any]) -> None:
     """Due, but never rung for: as after a COMMIT whose author died, or a push that failed."""
     enqueue(Mark(key=key), delay_s=0.001)
@@ -239,6 +246,16 @@ OPERATIONS: Final = {
         Operation("schedule", _scheduled, Expected(), act=_sweep, ready=DUE),
         Operation("one", _one(MarkInOne), Expected()),
         Operation("one_flaky", _one(MarkInOne, fail_times=1), Expected(failures=1)),
+        Operation(
+            "line",
+            _in_a_line,
+            Expected(
+                effects={"/0": 1, "/2": 1, "/3": 1},
+                parts={"/0": "succeeded", "/1": "dead", "/2": "succeeded", "/3": "succeeded"},
+                failures=6,
+            ),
+            settings={"WORKER_LANES": 1},
+        ),
         Operation(
             "together",
             _together,

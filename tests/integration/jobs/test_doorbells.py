@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import threading
+import time
 import uuid
 import zlib
 from pathlib import Path
@@ -21,7 +23,7 @@ from rq.job import JobStatus
 from rq.serializers import DefaultSerializer, resolve_serializer
 from rq.suspension import resume, suspend
 
-from jobs.clients.doorbells import DISPATCHER, MARKER, Ring, ring
+from jobs.clients.doorbells import DISPATCHER, MARKER, NUDGE_MS, Ring, nudge, ring
 from jobs.models import Job
 from jobs.queues import MAINTENANCE, USAGE
 from jobs.services import publisher, rescue
@@ -29,7 +31,7 @@ from jobs.services.enqueue import enqueue, enqueue_many
 from jobs.services.publisher import publish_due
 from jobs.services.rescue import ring_again_if_lost
 from jobs.services.sweep import Sweeper
-from jobs.worker.bells import Bells
+from jobs.worker.bells import Alarm, Bells
 from jobs.worker.doorbell import Doorbell, RefusedDoorbell
 from jobs.worker.execute import execute
 from tests.drills.payloads import Touch, TouchElsewhere
@@ -214,6 +216,26 @@ def test_bell__waited_for__is_shown_as_started_by_the_next_call(valkey: redis.Re
     assert bell is not None and bell.rq_id == new.rq_id
     assert status == JobStatus.STARTED
     assert not RqJob.exists(new.rq_id, connection=valkey)
+
+
+def test_wait__for_doorbells__ends_when_a_full_worker_has_room_again(valkey: redis.Redis) -> None:
+    # W-07: in milliseconds, not at the end of the wait; once, and only when it was asked for.
+    bells, alarm = bells_of(valkey, MAINTENANCE), Alarm("test-worker")
+    alarm.go_off()
+    assert not valkey.exists("flagship:jobs:nudge:test-worker")
+    alarm.set(on=True)
+    freeing = threading.Timer(0.2, alarm.go_off)
+    freeing.start()
+    began = time.monotonic()
+
+    assert bells.wait([MAINTENANCE], 20.0) is None
+    assert time.monotonic() - began < 10
+
+    freeing.join()
+    alarm.go_off()
+    assert not valkey.exists("flagship:jobs:nudge:test-worker")
+    nudge("gone")
+    assert 0 < valkey.pttl("flagship:jobs:nudge:gone") <= NUDGE_MS
 
 
 def test_django_rq_console__of_a_running_system__is_closed() -> None:

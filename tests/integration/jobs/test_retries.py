@@ -10,8 +10,9 @@ from django.db import connection
 from jobs.models import FailedJob, Job
 from jobs.payloads import Probe
 from jobs.queues import QUEUES
+from jobs.services.cancel import cancel_job
 from jobs.services.claim import Claimed, Lease, claim
-from jobs.services.endings import failed, handed_back, lost, snoozed
+from jobs.services.endings import Ending, failed, handed_back, lost, snoozed
 from jobs.services.enqueue import enqueue
 from jobs.services.release import release
 from jobs.states import JobState
@@ -106,6 +107,23 @@ def test_lost_runs__three_of_them__kill_the_job_and_spend_no_retry() -> None:
     assert (job.attempts, job.failures, job.crashes) == (3, 0, 3)
     assert [run.outcome for run in job.attempt_set.all()] == ["lost"] * 3
     assert FailedJob.objects.get().error_class == "WorkerLost"
+
+
+@pytest.mark.parametrize(
+    "ending", [failed(RuntimeError("no")), failed(RuntimeError("no"), permanent=True), lost("gone")]
+)
+def test_run__that_a_cancel_has_overtaken__is_cancelled_and_no_failure(ending: Ending) -> None:
+    # W-05, W-15: a job's failures are its attempts that failed.
+    job = enqueue(Touch(key="k"))
+    release(lease=lease_of(take(job)), ending=failed(RuntimeError("before")))
+    held = take(job)
+    cancel_job(job_id=job.id)
+
+    assert release(lease=lease_of(held), ending=ending) == "cancelled"
+
+    job.refresh_from_db()
+    assert (job.attempts, job.failures, job.crashes) == (2, 1, 0)
+    assert [run.outcome for run in job.attempt_set.all()] == ["failed", "cancelled"]
 
 
 def test_snooze_and_hand_back__of_a_run__cost_nothing() -> None:

@@ -6,22 +6,26 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import redis
 from django.db import connection, transaction
 
+from jobs import registry
 from jobs.clients.postgres import one_transaction, run
+from jobs.context import JobContext
 from jobs.errors import GiveUp, HandedBack, Snooze, Throttled
 from jobs.models import Job, JobAttempt
 from jobs.payloads import Payload
 from jobs.registry import get_handler
 from jobs.services import transact
+from jobs.services.cancel import cancel_job
 from jobs.services.enqueue import enqueue, enqueue_many
 from jobs.states import Shape
 from jobs.worker.execute import Executor
-from jobs.worker.transactor import NotDone, Transactor
+from jobs.worker.transactor import Line, NotDone, Transactor
 from tests.drills.models import Effect
 from tests.drills.payloads import Touch
 from tests.drills.shapes import MarkInOne, MarkTogether
@@ -62,11 +66,12 @@ def test_transactional_run__that_fails__leaves_a_failed_attempt_and_no_effect(
     transactor: Transactor,
 ) -> None:
     # W-04: the effect is written before the error.
-    job = enqueue(MarkInOne(key="a", fail_times=1))
+    job = enqueue(MarkInOne(key="a", fail_times=1, sleep_s=0.2))
 
     assert transactor.run(job.id)
 
-    failed = stored(job.id)
+    failed, attempt = stored(job.id), JobAttempt.objects.get()
+    assert attempt.ended_at and (attempt.ended_at - attempt.started_at).total_seconds() >= 0.2
     assert (failed.state, failed.attempts, failed.failures) == ("retry_wait", 1, 1)
     assert [attempt.outcome for attempt in JobAttempt.objects.all()] == ["failed"]
     assert not Effect.objects.exists()
@@ -104,6 +109,64 @@ def test_transactional_run__ended_by_an_answer__is_recorded_as_a_leased_one_woul
     assert (after.state, after.failures) == (state, failures)
     assert JobAttempt.objects.get().outcome == outcome
     assert not Effect.objects.exists()
+
+
+def test_line__of_transactional_jobs__is_a_transaction_each_with_one_that_fails(
+    transactor: Transactor,
+) -> None:
+    # W-04: the end of one travels with the beginning of the next.
+    jobs = [enqueue(MarkInOne(key=str(n), fail_times=1 if n == 1 else 0)) for n in range(4)]
+    gone = enqueue(MarkInOne(key="gone"))
+    cancel_job(job_id=gone.id)
+    line = Line([jobs[0].id, jobs[1].id, gone.id, jobs[2].id, jobs[3].id])
+
+    transactor.run_line(line, lambda: False)
+
+    assert (line.ran, len(line.waiting)) == (4, 0)
+    assert [stored(job.id).state for job in jobs] == [
+        "succeeded",
+        "retry_wait",
+        "succeeded",
+        "succeeded",
+    ]
+    assert sorted(Effect.objects.values_list("key", flat=True)) == ["0", "2", "3"]
+    ends = JobAttempt.objects.filter(outcome="succeeded").order_by("ended_at")
+    assert [attempt.job_id for attempt in ends] == [jobs[0].id, jobs[2].id, jobs[3].id]
+    assert len({attempt.ended_at for attempt in ends}) == 3
+
+
+def test_line__of_a_stopping_worker__begins_no_further_job(transactor: Transactor) -> None:
+    # W-14
+    jobs = [enqueue(MarkInOne(key=str(n))) for n in range(3)]
+    line = Line(job.id for job in jobs)
+
+    transactor.run_line(line, Effect.objects.exists)
+
+    assert (line.ran, list(line.waiting)) == (1, [job.id for job in jobs[1:]])
+    assert [stored(job.id).state for job in jobs] == ["succeeded", "queued", "queued"]
+
+
+def test_line__whose_job_has_something_to_follow_its_commit__lets_it_follow(
+    transactor: Transactor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # W-04: what waits for a commit must not find itself in the next job's transaction.
+    jobs = [enqueue(MarkInOne(key=str(n))) for n in range(2)]
+    seen: list[tuple[int, bool]] = []
+    real = get_handler(MarkInOne.KIND)
+
+    def noting(payload: MarkInOne, context: JobContext) -> Any:
+        answer = real.function(payload, context)
+        transaction.on_commit(
+            lambda: seen.append((Effect.objects.count(), connection.in_atomic_block))
+        )
+        return answer
+
+    monkeypatch.setitem(registry._names, MarkInOne.KIND, replace(real, function=noting))
+    line = Line(job.id for job in jobs)
+
+    transactor.run_line(line, lambda: False)
+
+    assert (line.ran, seen) == (2, [(1, False), (2, False)])
 
 
 def test_transactional_run__held_by_another__is_passed_over(transactor: Transactor) -> None:

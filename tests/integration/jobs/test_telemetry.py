@@ -122,6 +122,40 @@ def test_publish__while_the_table_is_locked__returns_and_is_written_later(
     assert names() == ["a.patient"]
 
 
+def test_publish__from_a_loop_gone_wild__fills_no_table_and_says_so(
+    shared: None, settings: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    # O-02: also where the work is rolled back, as the drops are not undone.
+    monkeypatch.setattr(telemetry, "_limiters", {})
+    settings.TELEMETRY_EVENTS_PER_S = 1.0
+    begun, before = time.monotonic(), current_sink().dropped
+    for _ in range(1000):
+        publish("a.wild")
+    with pytest.raises(RuntimeError), transaction.atomic():
+        publish("a.wild")
+        raise RuntimeError
+    took_s = time.monotonic() - begun
+
+    found = names()
+    assert 10 <= found.count("a.wild") <= 10 + took_s
+    assert telemetry.dropped() - before >= 1000 - found.count("a.wild")
+    (told,) = list_events(wanted=telemetry.Wanted(everyone=True, name="telemetry.dropped"))
+    assert told.data == {"count": 1, "perS": 1.0}
+    assert len([line for line in caplog.messages if "were dropped" in line]) == 1
+
+
+def test_publish__beyond_the_limit__is_let_through_where_there_is_none(
+    shared: None, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # O-02
+    monkeypatch.setattr(telemetry, "_limiters", {})
+    settings.TELEMETRY_EVENTS_PER_S = 0.0
+    for _ in range(900):
+        publish("a.wild")
+
+    assert names() == ["a.wild"] * 900
+
+
 @pytest.mark.parametrize("name", ["", "nodot", "Job.dead", "job.dead!", "job." + "x" * 200])
 def test_publish__of_what_cannot_be__does_not_raise(name: str, shared: None) -> None:
     # O-02: never fails the work it reports about.

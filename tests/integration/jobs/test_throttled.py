@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
@@ -17,8 +18,19 @@ from jobs.models import FailedJob, Job
 from jobs.payloads import Payload
 from jobs.queues import BILLING
 from jobs.registry import handler
-from jobs.retry import THROTTLE_MAX_S, THROTTLE_MIN_S, RetryPolicy, parse_retry_after
+from jobs.retry import (
+    THROTTLE_DEFAULT_S,
+    THROTTLE_MAX_S,
+    THROTTLE_MIN_S,
+    WAIT_MAX_S,
+    RetryPolicy,
+    parse_retry_after,
+)
+from jobs.services.claim import Lease, claim
+from jobs.services.dead_letters import requeue
+from jobs.services.endings import lost
 from jobs.services.enqueue import enqueue
+from jobs.services.release import release
 from jobs.states import Shape
 from jobs.worker.execute import Executor
 from tests.drills.models import Effect
@@ -58,7 +70,7 @@ def acts() -> Iterator[Acts]:
 
 def throttle(retry_after_s: float | None, service: str = "identity") -> Callable[[], None]:
     def act() -> None:
-        raise Throttled(retry_after_s, service)  # type: ignore[arg-type]
+        raise Throttled(retry_after_s, service)
 
     return act
 
@@ -124,13 +136,16 @@ def test_throttled_job__before_its_wait_is_over__is_not_run(executor: Executor, 
 def test_throttled_job__asked_to_wait_beyond_bounds__waits_within_them(
     executor: Executor, acts: Acts
 ) -> None:
-    # One wait has bounds, their number has none: a service may ask again and again.
+    # W-16: whatever a service says, it is brought within bounds and costs no retry.
     bounded = {
         0.0: THROTTLE_MIN_S,
         -3.0: THROTTLE_MIN_S,
         3600.0: 3600.0,
         10.0 * 365 * 86400: THROTTLE_MAX_S,
         float("inf"): THROTTLE_MAX_S,
+        float("nan"): THROTTLE_DEFAULT_S,
+        None: THROTTLE_DEFAULT_S,
+        1e300: THROTTLE_MAX_S,
     }
     acts.extend(throttle(asked_s) for asked_s in bounded)
     job = enqueue(Sync())
@@ -138,6 +153,8 @@ def test_throttled_job__asked_to_wait_beyond_bounds__waits_within_them(
     waited = [wait_of(run(executor, job)).total_seconds() for _ in bounded]
 
     assert waited == list(bounded.values())
+    assert (job.failures, job.crashes) == (0, 0)
+    assert job.attempt_set.get(number=7).message == "identity asked to wait"
 
 
 def test_throttled_job__time_and_again__keeps_its_whole_retry_budget(
@@ -223,6 +240,117 @@ def test_snoozed_job__waits_as_it_asked_and_is_no_throttle(
     outcomes = list(job.attempt_set.order_by("number").values_list("outcome", "message"))
     assert outcomes[0] == ("snoozed", "not my turn")
     assert not [line for line in caplog.messages if "throttled" in line]
+
+
+@pytest.mark.parametrize(
+    ("asked_s", "waits_s"), [(-0.5, 0.0), (-1e300, 0.0), (1e300, WAIT_MAX_S), (1e12, WAIT_MAX_S)]
+)
+def test_snoozed_job__for_less_than_nothing_or_for_ever__waits_within_bounds(
+    executor: Executor, acts: Acts, asked_s: float, waits_s: float
+) -> None:
+    # W-16: a time that has passed is no failure, and nothing is parked for longer than a year.
+    acts.append(snooze(asked_s))
+
+    job = run(executor, enqueue(Sync()))
+
+    assert (job.state, job.failures, job.crashes) == ("retry_wait", 0, 0)
+    assert wait_of(job).total_seconds() == waits_s
+
+
+@pytest.mark.parametrize("asked_s", [float("nan"), float("inf"), float("-inf")])
+def test_snoozed_job__for_what_is_no_number__has_failed_and_says_why(
+    executor: Executor, acts: Acts, asked_s: float
+) -> None:
+    # W-16: a slip of the handler, shown with the line it stands in.
+    acts.append(snooze(asked_s))
+
+    job = run(executor, enqueue(Sync()))
+
+    assert (job.state, job.failures, job.crashes) == ("retry_wait", 1, 0)
+    attempt = job.attempt_set.get()
+    assert (attempt.outcome, attempt.error_class) == ("failed", "ValueError")
+    assert attempt.message == f"a snooze lasts a number of seconds, not {asked_s}"
+    assert "raise Snooze(" in attempt.traceback
+
+
+LONG_S = 0.3
+
+
+@pytest.fixture
+def impatient(settings: Any) -> None:
+    """A job may be throttled for LONG_S seconds."""
+    settings.JOB_THROTTLED_MAX_S = LONG_S
+
+
+@pytest.mark.parametrize("payload", [Sync(), SyncAtOnce()])
+def test_throttled_job__for_too_long__is_a_dead_letter_that_has_spent_no_retry(
+    executor: Executor,
+    acts: Acts,
+    impatient: None,
+    caplog: pytest.LogCaptureFixture,
+    payload: Payload,
+) -> None:
+    # W-16, W-06: every job ends.
+    acts.extend([throttle(1.0)] * 3)
+    job = run(executor, enqueue(payload))
+    assert job.state == "retry_wait"
+    time.sleep(LONG_S)
+
+    run(executor, job)
+
+    assert (job.state, job.attempts, job.failures, job.crashes) == ("dead", 2, 0, 0)
+    assert [each.outcome for each in job.attempt_set.all()] == ["throttled"] * 2
+    letter = FailedJob.objects.get()
+    assert letter.error_class == "ThrottledTooLong"
+    assert letter.message.startswith("identity asked to wait 1 s, as others since 20")
+    told = [line for line in caplog.messages if line.startswith("job.throttled")]
+    assert told[-1].endswith("now dead")
+
+    # An operator's requeue begins anew.
+    requeue(failed_job_id=letter.id, actor="ann")
+    assert run(executor, job).state == "retry_wait"
+
+
+@pytest.mark.parametrize("between", [snooze(0.0), fail])
+def test_throttled_job__that_got_through_in_between__is_counted_anew(
+    executor: Executor, acts: Acts, impatient: None, between: Callable[[], None]
+) -> None:
+    # W-16
+    acts.extend([throttle(1.0), between, throttle(1.0)])
+    job = run(executor, enqueue(Sync()))
+    time.sleep(LONG_S)
+
+    for _ in range(2):
+        run(executor, job)
+
+    assert (job.state, job.attempts) == ("retry_wait", 3)
+
+
+def test_throttled_job__that_lost_its_worker_in_between__is_not_counted_anew(
+    executor: Executor, acts: Acts, impatient: None
+) -> None:
+    # W-16
+    acts.extend([throttle(1.0)] * 2)
+    job = run(executor, enqueue(Sync()))
+    Job.objects.filter(id=job.id).update(next_attempt_at=Now())
+    held = claim(job_id=job.id, worker="gone", lease_s=15.0)
+    assert held is not None
+    assert release(lease=Lease(job.id, held.token), ending=lost("gone")) == "pending"
+    time.sleep(LONG_S)
+
+    assert run(executor, job).state == "dead"
+
+
+def test_throttled_job__where_no_end_is_set__is_never_dead(
+    executor: Executor, acts: Acts, settings: Any
+) -> None:
+    # W-16
+    settings.JOB_THROTTLED_MAX_S = 0.0
+    acts.extend([throttle(1.0)] * 3)
+    job = enqueue(Sync())
+
+    for _ in range(3):
+        assert run(executor, job).state == "retry_wait"
 
 
 def test_failed_job__is_no_throttle(

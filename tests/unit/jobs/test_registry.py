@@ -80,9 +80,11 @@ def test_kinds__offered_to_clients__are_the_probe_only() -> None:
     assert offered == {"jobs.probe": "jobs:probe"}
 
 
-def test_negative_wait__in_a_policy__is_refused() -> None:
-    with pytest.raises(ValueError, match="negative"):
-        RetryPolicy((1.0, -1.0))
+@pytest.mark.parametrize("wait_s", [-1.0, float("inf"), float("nan"), 1e300])
+def test_wait__in_a_policy_that_no_job_could_wait__is_refused(wait_s: float) -> None:
+    # W-02
+    with pytest.raises(ValueError, match="from zero to a year"):
+        RetryPolicy((1.0, wait_s))
 
 
 def test_checks__of_the_settings__name_what_is_wrong(settings: Any) -> None:

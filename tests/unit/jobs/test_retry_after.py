@@ -10,7 +10,9 @@ from jobs.retry import (
     THROTTLE_DEFAULT_S,
     THROTTLE_MAX_S,
     THROTTLE_MIN_S,
+    WAIT_MAX_S,
     parse_retry_after,
+    snooze_wait_s,
     throttle_wait_s,
 )
 
@@ -73,3 +75,19 @@ def test_wait__of_a_throttled_job__is_as_told_within_bounds(
     asked: float | None, waits: float
 ) -> None:
     assert throttle_wait_s(asked) == waits
+
+
+@pytest.mark.parametrize(
+    ("asked", "waits"),
+    [
+        (30.0, 30.0),
+        (0.0, 0.0),
+        (-5.0, 0.0),
+        (timedelta(days=400).total_seconds(), WAIT_MAX_S),
+        (float("inf"), WAIT_MAX_S),
+        (float("-inf"), 0.0),
+        (float("nan"), 0.0),
+    ],
+)
+def test_wait__of_a_snoozed_job__is_as_asked_within_bounds(asked: float, waits: float) -> None:
+    assert snooze_wait_s(asked) == waits
