@@ -184,6 +184,8 @@ SWEEP_INTERVAL_S = env.float("SWEEP_INTERVAL_S", 0.5)
 JOB_LOST_AFTER_S = env.float("JOB_LOST_AFTER_S", 10.0)
 # Jobs that ended longer ago are deleted each hour with their attempts and answered dead letters.
 JOB_RETENTION_DAYS = env.float("JOB_RETENTION_DAYS", 30.0, validate=validate.Range(min=1))
+# A job that services have throttled for this long is a dead letter; 0: it never is (W-16).
+JOB_THROTTLED_MAX_S = env.float("JOB_THROTTLED_MAX_S", 7 * 86400.0, validate=validate.Range(min=0))
 # Unfinished jobs that an organization's clients may have; one more is refused (W-10).
 JOBS_IN_FLIGHT_MAX = env.int("JOBS_IN_FLIGHT_MAX", 50)
 WORKER_DB_CONNECTIONS = env.int("WORKER_DB_CONNECTIONS", 32)
@@ -207,10 +209,12 @@ SOURCE_FILES = env.int("SOURCE_FILES", 10_000)
 TELEMETRY_SINK = env.str("TELEMETRY_SINK", "shared", validate=validate.OneOf(["shared", "memory"]))
 TELEMETRY_KEEP_S = env.float("TELEMETRY_KEEP_S", 7 * 24 * 3600.0)
 TELEMETRY_KEEP_EVENTS = env.int("TELEMETRY_KEEP_EVENTS", 100_000)
-# Event streams open at once; a reader that takes nothing for that long is cut off.
-TELEMETRY_STREAMS_PER_KEY = env.int("TELEMETRY_STREAMS_PER_KEY", 10)
-TELEMETRY_STREAMS_MAX = env.int("TELEMETRY_STREAMS_MAX", 500)
-TELEMETRY_STALL_S = env.float("TELEMETRY_STALL_S", 30.0)
+# What one process may publish in the long run; what is more is dropped and counted. 0: no limit.
+TELEMETRY_EVENTS_PER_S = env.float("TELEMETRY_EVENTS_PER_S", 100.0, validate=validate.Range(min=0))
+# Event streams of all kinds open at once; a reader that takes nothing for that long is cut off.
+STREAMS_PER_KEY = env.int("STREAMS_PER_KEY", 10)
+STREAMS_MAX = env.int("STREAMS_MAX", 500)
+STREAM_STALL_S = env.float("STREAM_STALL_S", 30.0)
 WORKER_HEARTBEAT_S = env.float("WORKER_HEARTBEAT_S", 30.0)
 WORKER_STALE_S = env.float("WORKER_STALE_S", 120.0)
 # How long the row of a worker that is gone can still be seen.

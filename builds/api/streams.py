@@ -8,17 +8,15 @@ misses nothing.
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from typing import Final
 
 from django.conf import settings
 from django.core.handlers.asgi import ASGIRequest
-from django.db import close_old_connections, connection
-from django.http import StreamingHttpResponse
+from django.db import close_old_connections
 from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
@@ -33,7 +31,7 @@ from builds.selectors.builds import LogPiece, get_build, read_log
 from builds.states import is_final
 from flagship.api.authentication import caller_of
 from flagship.errors.requests import ValidationFailed
-from jobs.api.sse import EventStreamRenderer, TemporaryRedirect
+from jobs.api.sse import EventStreamRenderer, TemporaryRedirect, block, respond
 
 POLL_S: Final = 0.25
 IDLE_POLL_S: Final = 1.0
@@ -63,19 +61,14 @@ class BuildLogStream(APIView):
     def get(self, request: Request, build_id: str) -> HttpResponseBase:
         """Follow a log from its start, or from behind Last-Event-ID."""
         after = last_event_id(request.headers.get("Last-Event-ID", "0"))
+        caller = caller_of(request)
         build = get_build(
-            organization_id=caller_of(request).organization_id,
+            organization_id=caller.organization_id,
             build_id=parse_path_id("build", build_id, BuildNotFound),
         )
         if not isinstance(request._request, ASGIRequest):
             return TemporaryRedirect(f"{settings.STREAMS_URL}{stream_path(build.id)}")
-        if not connection.in_atomic_block:
-            connection.close()
-        return StreamingHttpResponse(
-            follow(build.id, after),
-            content_type="text/event-stream",
-            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-        )
+        return respond(follow(build.id, after), key=caller.api_key_id)
 
 
 def last_event_id(text: str) -> int:
@@ -85,7 +78,7 @@ def last_event_id(text: str) -> int:
     return int(text)
 
 
-async def follow(build_id: uuid.UUID, after: int) -> AsyncIterator[bytes]:
+async def follow(build_id: uuid.UUID, after: int) -> AsyncGenerator[bytes, None]:
     """Yield events until the build has ended and all its lines were sent.
 
     A stream that lasts LONGEST_S ends without `end`; its reader comes back by itself.
@@ -93,14 +86,14 @@ async def follow(build_id: uuid.UUID, after: int) -> AsyncIterator[bytes]:
     loop = asyncio.get_running_loop()
     until = time.monotonic() + LONGEST_S
     beat_at = time.monotonic() + HEARTBEAT_S
-    yield b"retry: 1000\n\n"
     while time.monotonic() < until:
         piece = await loop.run_in_executor(_READERS, _read, build_id, after)
         for line in piece.items:
-            yield event("line", dict(LogLineSerializer(line).data), line.seq)
+            yield block(dict(LogLineSerializer(line).data), position=line.seq, name="line")
         after = piece.last_seq
         if piece.is_complete:
-            yield event("end", {"state": piece.state, "lastSeq": after}, after)
+            ended = {"state": piece.state, "lastSeq": after}
+            yield block(ended, position=after, name="end")
             return
         if piece.items:
             beat_at = time.monotonic() + HEARTBEAT_S
@@ -109,12 +102,6 @@ async def follow(build_id: uuid.UUID, after: int) -> AsyncIterator[bytes]:
             yield b": heartbeat\n\n"
         if len(piece.items) < BATCH_LINES:
             await asyncio.sleep(POLL_S if piece.items or is_final(piece.state) else IDLE_POLL_S)
-
-
-def event(name: str, data: dict[str, Any], seq: int) -> bytes:
-    """Return one server-sent event; JSON has no line breaks of its own."""
-    body = json.dumps(data, default=str)
-    return f"id: {seq}\nevent: {name}\ndata: {body}\n\n".encode()
 
 
 def _read(build_id: uuid.UUID, after: int) -> LogPiece:

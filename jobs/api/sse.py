@@ -8,9 +8,12 @@ import threading
 import uuid
 from collections import Counter
 from collections.abc import AsyncGenerator, Mapping
-from typing import Any
+from contextlib import aclosing
+from typing import Any, Final
 
-from django.http import HttpResponseRedirect
+from django.conf import settings
+from django.db import connection
+from django.http import HttpResponseRedirect, StreamingHttpResponse
 from rest_framework.renderers import BaseRenderer
 
 from jobs.errors import TooManyStreams
@@ -86,6 +89,10 @@ class Places:
                 del self._open[key]
 
 
+PLACES: Final = Places()
+"""Those of every kind of stream together: each costs its process the same."""
+
+
 class Cutting:
     """Passes chunks on; ends the response when its reader takes none for `stall_s` seconds.
 
@@ -126,3 +133,34 @@ class Cutting:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def respond(chunks: AsyncGenerator[bytes, None], *, key: uuid.UUID) -> StreamingHttpResponse:
+    """Answer with an event stream, for one API key.
+
+    The response holds a place from its first chunk to its end and is cut where nobody reads; until
+    the first chunk is asked for, `chunks` is not begun. The request's database connection is given
+    back. Raises: TooManyStreams.
+    """
+    PLACES.check(key, per_key=settings.STREAMS_PER_KEY, per_process=settings.STREAMS_MAX)
+    if not connection.in_atomic_block:
+        connection.close()
+    return StreamingHttpResponse(
+        Cutting(_counted(chunks, key), settings.STREAM_STALL_S),
+        content_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+async def _counted(
+    chunks: AsyncGenerator[bytes, None], key: uuid.UUID
+) -> AsyncGenerator[bytes, None]:
+    """Hold a place as long as the stream lasts; a generator that is never begun holds none."""
+    PLACES.take(key)
+    try:
+        yield b"retry: 1000\n\n"
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                yield chunk
+    finally:
+        PLACES.give_back(key)

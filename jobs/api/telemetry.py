@@ -9,8 +9,6 @@ from typing import Any, Protocol, cast
 
 from django.conf import settings
 from django.core.handlers.asgi import ASGIRequest
-from django.db import connection
-from django.http import StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
@@ -19,8 +17,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from jobs.api.sse import EventStreamRenderer, TemporaryRedirect
-from jobs.api.telemetry_stream import PLACES, describe, open_stream
+from jobs.api.sse import EventStreamRenderer, TemporaryRedirect, respond
+from jobs.api.telemetry_stream import describe, written
 from jobs.telemetry import Wanted, current_sink, list_events
 
 STREAM_PATH = "/api/telemetry/stream"
@@ -165,18 +163,7 @@ class TelemetryStream(APIView):
             path = "?".join(filter(None, [STREAM_PATH, request.query_params.urlencode()]))
             return TemporaryRedirect(f"{settings.STREAMS_URL}{path}")
         key = cast(Caller, request.auth).api_key_id
-        PLACES.check(
-            key,
-            per_key=settings.TELEMETRY_STREAMS_PER_KEY,
-            per_process=settings.TELEMETRY_STREAMS_MAX,
-        )
-        if not connection.in_atomic_block:
-            connection.close()
-        return StreamingHttpResponse(
-            open_stream(_wanted(request, query), after, key),
-            content_type="text/event-stream",
-            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-        )
+        return respond(written(_wanted(request, query), after), key=key)
 
 
 def _wanted(request: Request, query: dict[str, Any]) -> Wanted:

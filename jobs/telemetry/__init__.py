@@ -33,6 +33,7 @@ from jobs.telemetry.event import (
     Wanted,
     clean,
 )
+from jobs.telemetry.limit import Limiter
 from jobs.telemetry.sinks import MemorySink, SharedSink, Sink
 from jobs.trace import current_trace
 
@@ -42,6 +43,7 @@ __all__ = [
     "Piece",
     "Wanted",
     "current_sink",
+    "dropped",
     "flush",
     "identify",
     "list_events",
@@ -51,6 +53,8 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 _identity: dict[int, str] = {}
+# By process: a fork may have copied a lock that another thread held.
+_limiters: dict[int, Limiter] = {}
 
 
 def publish(name: str, *, organization_id: uuid.UUID | None = None, **data: Any) -> None:
@@ -62,29 +66,27 @@ def publish(name: str, *, organization_id: uuid.UUID | None = None, **data: Any)
     nothing; a process killed within that moment takes the event with it.
 
     `name` is `<noun>.<what happened>`; `data` is small JSON without secrets (see `event.clean`),
-    named in snake_case here and camelCase there. The ids of the current trace are added.
+    named in snake_case here and camelCase there. The ids of the current trace are added. Beyond
+    TELEMETRY_EVENTS_PER_S events are dropped and counted, and `telemetry.dropped` tells of it.
     """
     try:
         if not NAME.fullmatch(name) or len(name) > NAME_CHARS:
             raise ValueError(f"not a name of an event: {name!r}")
-        trace = current_trace()
-        draft = Draft(
-            key=new_id(),
-            name=name,
-            published_s=time.monotonic(),
-            organization_id=organization_id,
-            source=_identity.get(os.getpid()) or _default_identity(),
-            request_id=trace.request_id[:100],
-            correlation_id=trace.correlation_id[:100],
-            data=clean(data),
-        )
-        put = partial(current_sink().put, draft)
-        if connection.in_atomic_block:
-            transaction.on_commit(put, robust=True)
-        else:
-            put()
+        limiter = _limiter()
+        if limiter.admits(settings.TELEMETRY_EVENTS_PER_S):
+            put = partial(current_sink().put, _draft(name, organization_id, data))
+            if connection.in_atomic_block:
+                transaction.on_commit(put, robust=True)
+            else:
+                put()
+        _report(limiter.unreported())
     except Exception:
         logger.exception("the event %s was not published", name)
+
+
+def dropped() -> int:
+    """Return how many events this process gave up: over its limit, or the database was away."""
+    return _limiter().dropped + current_sink().dropped
 
 
 def list_events(
@@ -147,6 +149,32 @@ def current_sink() -> Sink:
 @functools.cache
 def _sink(kind: str) -> Sink:
     return MemorySink() if kind == "memory" else SharedSink()
+
+
+def _limiter() -> Limiter:
+    return _limiters.setdefault(os.getpid(), Limiter())
+
+
+def _draft(name: str, organization_id: uuid.UUID | None, data: dict[str, Any]) -> Draft:
+    trace = current_trace()
+    return Draft(
+        key=new_id(),
+        name=name,
+        published_s=time.monotonic(),
+        organization_id=organization_id,
+        source=_identity.get(os.getpid()) or _default_identity(),
+        request_id=trace.request_id[:100],
+        correlation_id=trace.correlation_id[:100],
+        data=clean(data),
+    )
+
+
+def _report(count: int) -> None:
+    """Tell that events were dropped: at once, as no rollback undoes that."""
+    if count:
+        logger.warning("%d telemetry events were dropped: this process publishes too many", count)
+        data = {"count": count, "per_s": settings.TELEMETRY_EVENTS_PER_S}
+        current_sink().put(_draft("telemetry.dropped", None, data))
 
 
 def _default_identity() -> str:

@@ -40,6 +40,10 @@ ON CONFLICT (key) DO NOTHING
 class Sink(Protocol):
     """What `jobs.telemetry` needs of a sink. Sequences grow in the order of visibility."""
 
+    @property
+    def dropped(self) -> int:
+        """How many events it took from this process and gave up."""
+
     def put(self, draft: Draft) -> None:
         """Take an event; never waits, never raises for the sink being away."""
 
@@ -81,6 +85,11 @@ class MemorySink:
         self._changed = threading.Condition()
         self._events: deque[Event] = deque(maxlen=self.KEPT)
         self._last = 0
+
+    @property
+    def dropped(self) -> int:
+        """None: the oldest make room once they were seen."""
+        return 0
 
     def put(self, draft: Draft) -> None:
         """Keep the event, at once."""
@@ -148,6 +157,11 @@ class SharedSink:
         self._writer = Writer(store)
         self.put = self._writer.put
         self.flush = self._writer.flush
+
+    @property
+    def dropped(self) -> int:
+        """Those that waited longest while the database was away."""
+        return self._writer.dropped
 
     def read(self, *, after: int, wanted: Wanted, limit: int) -> Piece:
         """Return events behind `after`, oldest first; one page and how far it has looked."""

@@ -17,13 +17,14 @@ from jobs import telemetry
 from jobs.services.heartbeats import prune_workers, report_workers
 from jobs.services.schedules import prune_schedule_runs, sync_schedules
 from jobs.services.sweep import Sweeper
-from jobs.services.telemetry import prune_telemetry
+from jobs.services.telemetry import BATCH, prune_telemetry
 from jobs.worker.pulse import Pulse
 
 logger = logging.getLogger(__name__)
 
 BACKOFF_MAX_S = 5.0
 PRUNE_EVERY_S = 60.0
+PRUNE_PIECES = 10
 REPORT_EVERY_S = 5.0
 
 
@@ -96,9 +97,10 @@ class SweepingScheduler(DjangoScheduler):
             self._pruned_at = now
             prune_schedule_runs()
             prune_workers(older_than_s=settings.WORKER_KEEP_S)
-            prune_telemetry(
-                keep_s=settings.TELEMETRY_KEEP_S, keep_events=settings.TELEMETRY_KEEP_EVENTS
-            )
+            keep_s, keep_events = settings.TELEMETRY_KEEP_S, settings.TELEMETRY_KEEP_EVENTS
+            for _ in range(PRUNE_PIECES):
+                if prune_telemetry(keep_s=keep_s, keep_events=keep_events) < BATCH:
+                    break
 
     def _show(self) -> None:
         """Let `rq` tools see a living scheduler."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -12,6 +14,7 @@ import psycopg
 import pytest
 
 from flagship.management.embedded.home import free_port
+from jobs.ids import parse_public_id
 from tests.asserts import wait_until
 from tests.clients import ApiCaller
 from tests.processes import Processes, Running
@@ -23,11 +26,12 @@ Connection = psycopg.Connection[Any]
 class Streams:
     """The process that streams."""
 
-    def __init__(self, processes: Processes) -> None:
-        self.url = f"http://127.0.0.1:{(port := free_port())}"
+    def __init__(self, processes: Processes, **limits: str) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
         command = [sys.executable, "-m", "granian", "--interface", "asginl", "--host", "127.0.0.1"]
-        command += ["--port", str(port), "--workers", "1", "--no-ws", "--http", "1"]
-        self.process = processes.spawn([*command, "config.asgi:application"])
+        command += ["--port", str(self.port), "--workers", "1", "--no-ws", "--http", "1"]
+        self.process = processes.spawn([*command, "config.asgi:application"], env=limits)
         wait_until(self.is_up, 60, self.process.output)
 
     def is_up(self) -> bool:
@@ -41,7 +45,7 @@ class Streams:
         headers = {"Authorization": f"Bearer {api.secret}", "Accept": "text/event-stream"}
         if last_event_id:
             headers["Last-Event-ID"] = last_event_id
-        path = f"{self.url}/v1/streams/builds/{build_id}/log"
+        path = f"{self.url}{path_of(build_id)}"
         with httpx.stream("GET", path, headers=headers, timeout=60) as response:
             assert response.status_code == 200, response.read()
             block = ""
@@ -53,9 +57,24 @@ class Streams:
                 block = ""
 
 
+def path_of(build_id: str) -> str:
+    return f"/v1/streams/builds/{build_id}/log"
+
+
 @pytest.fixture
 def streams(live_db: None, processes: Processes) -> Streams:
-    return Streams(processes)
+    return Streams(processes, STREAMS_PER_KEY="20")
+
+
+@pytest.fixture
+def narrow_streams(live_db: None, processes: Processes) -> Streams:
+    return Streams(processes, STREAMS_PER_KEY="2", STREAM_STALL_S="1")
+
+
+def waiting_build(api: ApiCaller) -> str:
+    """A build that nobody runs."""
+    project = make_project(api, "Waiting")
+    return str(submit(api, project, upload(api, project, large_docs(1))).json()["id"])
 
 
 def numbers(events: list[str]) -> list[int]:
@@ -90,8 +109,7 @@ def test_stream__many_that_wait__hold_no_database_connection_each(
     streams: Streams, api: ApiCaller, owner_db: Connection
 ) -> None:
     # B-05
-    project = make_project(api, "Waiting")
-    build_id = submit(api, project, upload(api, project, large_docs(1))).json()["id"]
+    build_id = waiting_build(api)
     opened = threading.Semaphore(0)
 
     def follow() -> None:
@@ -125,12 +143,74 @@ def test_stream__without_a_key_or_of_another_organization__is_refused(
     streams: Streams, api: ApiCaller, issue_key: Any
 ) -> None:
     # F-01 P24
-    project = make_project(api, "Private")
-    build_id = submit(api, project, upload(api, project, large_docs(1))).json()["id"]
-    path = f"{streams.url}/v1/streams/builds/{build_id}/log"
+    path = f"{streams.url}{path_of(waiting_build(api))}"
 
     anonymous = httpx.get(path, timeout=10)
     foreign = httpx.get(path, headers={"Authorization": f"Bearer {issue_key().secret}"}, timeout=10)
 
     assert (anonymous.status_code, anonymous.json()["error"]) == (401, "UNAUTHENTICATED")
     assert (foreign.status_code, foreign.json()["error"]) == (404, "BUILD_NOT_FOUND")
+
+
+def answer(streams: Streams, api: ApiCaller, path: str) -> tuple[int, str]:
+    """Ask for a stream and leave; return the status, and what is refused with."""
+    headers = {"Authorization": f"Bearer {api.secret}"}
+    with httpx.stream("GET", f"{streams.url}{path}", headers=headers, timeout=60) as response:
+        if response.status_code == 200:
+            return 200, ""
+        return response.status_code, str(json.loads(response.read())["error"])
+
+
+def stall(streams: Streams, api: ApiCaller, path: str) -> socket.socket:
+    """Open a stream, read its beginning and then nothing more."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.connect(("127.0.0.1", streams.port))
+    head = f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {api.secret}"
+    connection.sendall(f"{head}\r\n\r\n".encode())
+    got = b""
+    while b"retry: 1000" not in got:
+        more = connection.recv(1024)
+        assert more, got
+        got += more
+    return connection
+
+
+def test_stream__one_more_than_a_key_may_have__is_refused_until_one_closes(
+    narrow_streams: Streams, api: ApiCaller, issue_key: Any
+) -> None:
+    # B-05: of builds and of telemetry together.
+    path, refused = path_of(waiting_build(api)), (429, "TOO_MANY_STREAMS")
+    kept = [stall(narrow_streams, api, path), stall(narrow_streams, api, "/api/telemetry/stream")]
+
+    assert answer(narrow_streams, api, path) == refused
+    assert answer(narrow_streams, api, "/api/telemetry/stream") == refused
+    other = issue_key()
+    assert answer(narrow_streams, other, path_of(waiting_build(other))) == (200, "")
+
+    kept[0].close()
+    wait_until(lambda: answer(narrow_streams, api, path) == (200, ""), 20)
+    kept[1].close()
+
+
+def test_stream__whose_reader_does_not_read__is_cut_off(
+    narrow_streams: Streams, api: ApiCaller, owner_db: Connection
+) -> None:
+    # B-05: its place is free again, and the process has not kept what nobody takes.
+    build_id = waiting_build(api)
+    path = path_of(build_id)
+    stalled = [stall(narrow_streams, api, path) for _ in range(2)]
+    assert answer(narrow_streams, api, path)[0] == 429
+
+    # More than the kernel keeps for a reader.
+    owner_db.execute(
+        "INSERT INTO builds_buildlogline (build_id, seq, stream, text)"
+        " SELECT %s, n, 'stdout', repeat('x', 20000) FROM generate_series(1, 600) AS n",
+        [parse_public_id("build", build_id)],
+    )
+
+    wait_until(
+        lambda: answer(narrow_streams, api, path)[0] == 200, 60, narrow_streams.process.output
+    )
+    for connection in stalled:
+        connection.close()

@@ -25,7 +25,7 @@ from tests.processes import Processes
 
 ROOT = Path(__file__).resolve().parents[2]
 Connection = psycopg.Connection[Any]
-LIMITS = {"TELEMETRY_STREAMS_PER_KEY": "2", "TELEMETRY_STALL_S": "1"}
+LIMITS = {"STREAMS_PER_KEY": "2", "STREAM_STALL_S": "1"}
 
 
 class Streams:
