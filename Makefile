@@ -5,6 +5,9 @@ MANAGE := $(BIN)/python manage.py
 ARGS ?=
 NO_DATABASE := DATABASE_URL=postgresql://127.0.0.1:1/none FLAGSHIP_SECRET_KEY=only-for-make-check-0123456789abcdef
 
+# Every command starts processes of its own; what is compiled once is kept for them.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help demo up test check faults soak bench clean
 .DEFAULT_GOAL := help
 
@@ -17,8 +20,8 @@ demo: .venv/.ready ## Start a system, build two real sites through it, show what
 up: .venv/.ready ## Start a system and keep it running until Ctrl-C
 	$(MANAGE) up $(ARGS)
 
-test: .venv/.ready ## Run every test (ARGS="tests/unit -k ledger" for some)
-	$(BIN)/python -m pytest $(ARGS)
+test: .venv/.ready ## Run every test, in two lanes (ARGS="tests/unit -k ledger" for some)
+	$(BIN)/python -m tests $(ARGS)
 
 # Drift shows between models and migration files alone: no database is asked, and none is missed.
 check: .venv/.ready ## Format, lint, types, import contracts, migrations, Django's own checks

@@ -21,6 +21,10 @@ from bench.jobs.ground import Ground, ground
 from bench.jobs.install import install, version_of
 
 
+DRAINED_ONCE = ("stepwise", "rq_simple")
+"""No bar compares how fast these drain: a quick run does it once."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """How much is measured. `latencies` is the number of jobs of one round of latencies."""
@@ -31,9 +35,11 @@ class Plan:
     latencies: int = 100
     kinds: tuple[str, ...] = KINDS
 
-    def drains(self, number: int) -> tuple[str, ...]:
-        """Return the kinds that a round drains: a quick run repeats only what most bars are on."""
-        return self.kinds if number == 1 or not self.quick else ("durable",)
+    def drains(self, number: int, contender: Contender) -> tuple[str, ...]:
+        """Return the kinds that a round drains: a quick run repeats only what a bar is on."""
+        if number == 1 or not self.quick:
+            return self.kinds
+        return () if contender.name in DRAINED_ONCE else ("durable",)
 
     def asks_for_more(self, number: int, contender: Contender) -> bool:
         """Tell whether a round enqueues and times starts too."""
@@ -127,7 +133,7 @@ def _round(
 ) -> None:
     """Measure everything of one contender once."""
     numbers = samples.numbers[contender.name]
-    for kind in plan.drains(number):
+    for kind in plan.drains(number, contender):
         if kind in contender.jobs:
             drain = _try(samples, contender, partial(rounds.drain, servers, contender, kind))
             if drain is not None:
