@@ -20,7 +20,6 @@ from bench.jobs.contenders import BY_NAME, CONTENDERS, KINDS, Contender
 from bench.jobs.ground import Ground, ground
 from bench.jobs.install import install, version_of
 
-
 DRAINED_ONCE = ("stepwise", "rq_simple")
 """No bar compares how fast these drain: a quick run does it once."""
 
