@@ -16,11 +16,15 @@ from redis import Redis
 
 from jobs.clients.doorbells import Bell
 from jobs.clients.process import host_name, memory_bytes
-from jobs.errors import Interrupted
+from jobs.errors import Interrupted, LeaseLost
 from jobs.queues import QUEUES, Queue
 from jobs.retry import never
 from jobs.selectors.pauses import paused_queues
+from jobs.services.claim import Claimed, Lease
+from jobs.services.endings import handed_back
 from jobs.services.heartbeats import WorkerFacts
+from jobs.services.publisher import letter_of
+from jobs.services.release import release
 from jobs.worker import database
 from jobs.worker.bells import Bells
 from jobs.worker.cells import Cells
@@ -251,10 +255,22 @@ class Dispatch:
         mine = {job.job_id: job for job in claimed}
         for bell in bells:
             job = mine.pop(bell.job_id, None)
-            if job is None:
+            if job is None or self._hand_back_if_isolated(job):
                 self._crew.drop(bell)
             else:
                 self._crew.run(job, bell)
+
+    def _hand_back_if_isolated(self, job: Claimed) -> bool:
+        """Have a job rung for anew whose kind runs alone since a deployment (W-06)."""
+        if letter_of(job.kind, 0) != "i":
+            return False
+        try:
+            ending = handed_back("its kind is run in a process of its own")
+            release(lease=Lease(job.job_id, job.token), ending=ending)
+        except (DatabaseError, InterfaceError, LeaseLost) as error:
+            logger.warning("job %s is left to the sweeper: %s", job.job_id.hex, error)
+        self._executor.claims.end(job)
+        return True
 
     def _look(self) -> int:
         """Return the memory of this process, read now and then."""

@@ -8,12 +8,14 @@ from rq.command import send_shutdown_command, send_stop_job_command
 from rq.suspension import resume, suspend
 from rq.worker import Worker
 
+from jobs.clients.doorbells import Ring, ring
 from jobs.models import Job
 from jobs.payloads import Probe
 from jobs.services.enqueue import enqueue
 from tests.asserts import wait_until
 from tests.drills.models import Effect
 from tests.drills.payloads import Touch
+from tests.drills.shapes import MarkApart
 from tests.processes import Processes
 
 pytestmark = pytest.mark.usefixtures("live_db")
@@ -77,3 +79,22 @@ def test_workers__suspended_and_resumed__take_nothing_in_between(
 
     wait_until(lambda: Effect.objects.count() == 7, 20, worker.output)
     assert {state_of(job) for job in held} == {"succeeded"}
+
+
+def test_doorbell__of_a_kind_that_has_become_isolated__runs_apart_all_the_same(
+    processes: Processes, valkey: redis.Redis
+) -> None:
+    # W-06: rung for before the deployment that made it so.
+    job = enqueue(MarkApart(key="apart"))
+    valkey.flushall()
+    ring([Ring(job.id, job.queue, 1, job.timeout_s, "s")])
+    scheduler = processes.start("rqscheduler")
+    worker = processes.start("rqworker")
+
+    wait_until(lambda: state_of(job) == "succeeded", 30, worker.output)
+
+    first, second = job.attempt_set.all()
+    assert (first.outcome, second.outcome) == ("handed_back", "succeeded")
+    assert second.worker.startswith(f"{first.worker}/")
+    assert (job.failures, job.crashes, Effect.objects.count()) == (0, 0, 1)
+    assert scheduler.popen.poll() is None
