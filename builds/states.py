@@ -16,6 +16,20 @@ class BuildState(StrEnum):
     CANCELLED = "cancelled"
 
 
+class BuildEventName(StrEnum):
+    """What can happen to a build; the database's triggers repeat these names (B-08)."""
+
+    CREATED = "build.created"
+    STARTED = "build.started"
+    TAKEN_OVER = "build.taken_over"
+    HOLD_RENEWED = "build.hold_renewed"
+    CANCEL_REQUESTED = "build.cancel_requested"
+    DEPLOYED = "build.deployed"
+    FAILED = "build.failed"
+    CANCELLED = "build.cancelled"
+    REPLAYED = "build.replayed"
+
+
 # queued -> failed is the one addition to the seed: a build whose job died before it could ever
 # start has to end somewhere (B-02). The database repeats this table in its trigger.
 MOVES: Final[dict[BuildState, tuple[BuildState, ...]]] = {

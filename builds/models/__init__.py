@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from builds.models.build import Build
+from builds.models.event import BuildEvent
 from builds.models.log import BuildLogLine, BuildTransition
 from builds.models.project import Project
 from builds.models.source import Source
 
-__all__ = ["Build", "BuildLogLine", "BuildTransition", "Project", "Source"]
+__all__ = ["Build", "BuildEvent", "BuildLogLine", "BuildTransition", "Project", "Source"]

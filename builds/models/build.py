@@ -43,7 +43,9 @@ class Build(models.Model):
     raw SQL and in the replica role (B-02). `slot` is the place the build takes among the active
     ones of its project: unique there while active, below `max_active`, which a cascading foreign
     key keeps equal to the project's (B-03). `fence` is the lease token of the job that builds.
-    `moved_by` names who made the latest move and goes into its transition.
+    `moved_by` names who made the latest move and goes into its transition. `rebuild_of` is the
+    ended build that this one does again, `superseded_by` the newer one for which this one, still
+    waiting, was cancelled.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -56,6 +58,25 @@ class Build(models.Model):
     )
     source = models.ForeignKey(
         "builds.Source", on_delete=models.PROTECT, related_name="builds", db_constraint=False
+    )
+
+    # Foreign keys with the project, in the migration.
+    rebuild_of = models.ForeignKey(
+        "builds.Build",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="rebuilds",
+        db_constraint=False,
+    )
+    superseded_by = models.ForeignKey(
+        "builds.Build",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        db_constraint=False,
+        db_index=False,
     )
 
     state = models.CharField(
@@ -151,6 +172,20 @@ class Build(models.Model):
                     started_at__isnull=False,
                 ),
                 name="build_started_at_once_building",
+            ),
+            models.CheckConstraint(
+                condition=Q(rebuild_of__isnull=True) | ~Q(rebuild_of=F("id")),
+                name="build_rebuild_of_another",
+            ),
+            models.CheckConstraint(
+                condition=Q(superseded_by__isnull=True)
+                | Q(
+                    ~Q(superseded_by=F("id")),
+                    state=str(BuildState.CANCELLED),
+                    previous_state__isnull=False,
+                    previous_state=str(BuildState.QUEUED),
+                ),
+                name="build_superseded_while_waiting",
             ),
             models.CheckConstraint(
                 condition=Q(estimated_credits__gte=1), name="build_estimate_positive"

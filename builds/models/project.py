@@ -22,7 +22,9 @@ class Project(models.Model):
     in digits of the id, so that a slug another organization uses is neither taken nor revealed.
     `live_build` changes only in the transaction that deploys; the database checks that it names a
     deployed build of this very project. `max_active` is copied into every build by a cascading
-    composite foreign key, which is what makes the limit a constraint (B-03).
+    composite foreign key, which is what makes the limit a constraint (B-03). `revision` is counted
+    by a trigger at every change and is what clients compare (If-Match). With `newest_wins` a new
+    build cancels those of the project that still wait.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -35,7 +37,9 @@ class Project(models.Model):
     max_active = models.PositiveSmallIntegerField(
         default=1, validators=[MinValueValidator(1), MaxValueValidator(MAX_ACTIVE_LIMIT)]
     )
+    newest_wins = models.BooleanField(default=False, db_default=False)
     default_builder = models.CharField(max_length=50)
+    revision = models.PositiveBigIntegerField(default=1, db_default=1)
     # The real foreign key names the project too, and is in the migration.
     live_build = models.ForeignKey(
         "builds.Build",
