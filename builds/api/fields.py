@@ -31,6 +31,24 @@ class PublicIdField(serializers.CharField):
         return public_id(self.prefix, value)
 
 
+class IdListField(serializers.CharField):
+    """A query parameter of ids with commas between them; UUIDs inside."""
+
+    def __init__(self, prefix: str, *, max_ids: int, **options: Any) -> None:
+        self.prefix, self.max_ids = prefix, max_ids
+        super().__init__(help_text=f"1 to {max_ids} ids with commas between them.", **options)
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Read the ids. Raises: ValidationError for too many and for anything that is not one."""
+        texts = super().to_internal_value(data).split(",")
+        if len(texts) > self.max_ids:
+            raise serializers.ValidationError(f"Must be at most {self.max_ids} ids.")
+        try:
+            return [parse_public_id(self.prefix, text.strip()) for text in texts]
+        except MalformedId as error:
+            raise serializers.ValidationError(f"Each must be an id: {error}.") from error
+
+
 def parse_path_id(prefix: str, text: str, missing: type[Refusal]) -> uuid.UUID:
     """Read an id in a path; one that cannot exist does not: `missing` is raised."""
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 
 from django.db.models import QuerySet
 
@@ -34,6 +35,26 @@ def get_source(
     if source is None:
         raise SourceNotFound
     return source
+
+
+def list_projects_by_id(
+    *, organization_id: uuid.UUID, project_ids: Sequence[uuid.UUID]
+) -> tuple[list[Project], list[uuid.UUID]]:
+    """Return the organization's projects in the order of the ids, and the ids that are none of its.
+
+    An id that comes twice counts where it comes first.
+    """
+    found = list_projects(organization_id=organization_id).in_bulk(list(project_ids))
+    wanted = list(dict.fromkeys(project_ids))
+    return (
+        [found[project_id] for project_id in wanted if project_id in found],
+        [project_id for project_id in wanted if project_id not in found],
+    )
+
+
+def etag_of(project: Project) -> str:
+    """Return the tag of the project's state: a strong one, since every change is counted."""
+    return f'"proj-{project.revision}"'
 
 
 def find_published_project(*, name: str) -> Project | None:

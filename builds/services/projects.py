@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import uuid
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
 
 from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
@@ -13,6 +14,8 @@ from builds.builders import get_builder
 from builds.errors import MaxActiveInUse, ProjectNotFound, SlugTaken
 from builds.models import Project
 from builds.selectors.builds import list_active_builds
+from builds.selectors.projects import etag_of
+from flagship.errors.requests import PreconditionFailed
 from flagship.services import audit
 from jobs.ids import new_id, public_id
 
@@ -23,6 +26,7 @@ class ProjectChange:
 
     name: str | None = None
     max_active: int | None = None
+    newest_wins: bool | None = None
     default_builder: str | None = None
 
 
@@ -32,6 +36,7 @@ def create_project(
     name: str,
     slug: str = "",
     max_active: int = 1,
+    newest_wins: bool = False,
     default_builder: str = "static",
     actor: str,
 ) -> Project:
@@ -51,6 +56,7 @@ def create_project(
                 slug=slug,
                 site_name=f"{slug}-{project_id.hex[-8:]}",
                 max_active=max_active,
+                newest_wins=newest_wins,
                 default_builder=default_builder,
             )
             _record("project.created", project, actor, name=name, slug=slug)
@@ -62,24 +68,31 @@ def create_project(
 
 
 def update_project(
-    *, organization_id: uuid.UUID, project_id: uuid.UUID, change: ProjectChange, actor: str
+    *,
+    organization_id: uuid.UUID,
+    project_id: uuid.UUID,
+    change: ProjectChange,
+    actor: str,
+    if_match: Collection[str] | None = None,
 ) -> Project:
     """Change a project's fields that are given.
+
+    With `if_match` only while the project's state is one of these ETags; compared under the lock,
+    so that of two clients that have read the same state one gets through.
 
     `max_active` may be raised at any time and lowered as long as every active build keeps its
     slot; the foreign key that carries it to the builds refuses the rest.
 
-    Raises: ProjectNotFound; UnknownBuilder; MaxActiveInUse. Nothing has changed then.
+    Raises: ProjectNotFound; UnknownBuilder; MaxActiveInUse; PreconditionFailed. Nothing has
+    changed then.
     """
-    fields = {
-        name: value
-        for name in ("name", "max_active", "default_builder")
-        if (value := getattr(change, name)) is not None
-    }
+    fields = {name: value for name, value in asdict(change).items() if value is not None}
     if change.default_builder is not None:
         get_builder(change.default_builder)
     with transaction.atomic():
         project = lock_project(organization_id=organization_id, project_id=project_id)
+        if if_match is not None and etag_of(project) not in if_match:
+            raise PreconditionFailed(data={"currentETag": etag_of(project)})
         if change.max_active is not None:
             _check_slots(project, change.max_active)
         Project.objects.filter(id=project_id).update(**fields, updated_at=Now())

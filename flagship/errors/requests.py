@@ -70,6 +70,25 @@ class LengthRequired(Refusal):
     next_step = "Send Content-Length instead of a chunked body."
 
 
+class PreconditionFailed(Refusal):
+    """Somebody has changed the subject since the caller read it."""
+
+    code = "PRECONDITION_FAILED"
+    status = 412
+    title = "The subject has changed since it was read; nothing was changed now."
+    next_step = "Read it again, decide anew and send its new ETag in If-Match."
+    example = {"currentETag": '"proj-8"'}
+
+
+class PreconditionRequired(Refusal):
+    """A replacement that does not say what it replaces."""
+
+    code = "PRECONDITION_REQUIRED"
+    status = 428
+    title = "This request replaces the subject and must say which state of it."
+    next_step = "Send the ETag of the last read in If-Match, or `*` to replace whatever is there."
+
+
 class PayloadTooLarge(Refusal):
     """The body is over the route's limit; it was not read."""
 
