@@ -6,8 +6,9 @@ import uuid
 
 from django.conf import settings
 
-from builds.payloads import RunBuild, SweepWorkspaces
+from builds.payloads import FailOrphans, RunBuild, SweepWorkspaces
 from builds.services.dead import fail_dead_build, refuse_requeue
+from builds.services.orphans import fail_orphans
 from builds.services.run import run_build as run
 from builds.services.workspaces import sweep_workspaces
 from jobs.context import Death, JobContext
@@ -43,3 +44,9 @@ def run_build(payload: RunBuild, context: JobContext) -> None:
 def sweep(payload: SweepWorkspaces, context: JobContext) -> dict[str, int]:
     """Remove what killed workers left behind."""
     return {"removed": sweep_workspaces()}
+
+
+@handler(FailOrphans, queue=MAINTENANCE, timeout_s=60.0)
+def end_orphans(payload: FailOrphans, context: JobContext) -> dict[str, int]:
+    """Fail what nothing else will end."""
+    return {"failed": fail_orphans()}

@@ -24,3 +24,9 @@ class SweepWorkspaces(Payload):
     """Remove workspaces of killed workers; what is in use is locked and stays."""
 
     KIND: ClassVar[str] = "builds.sweep_workspaces"
+
+
+class FailOrphans(Payload):
+    """End builds whose job has ended without them; again, it finds none."""
+
+    KIND: ClassVar[str] = "builds.fail_orphans"

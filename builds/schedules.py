@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from builds.payloads import SweepWorkspaces
+from builds.payloads import FailOrphans, SweepWorkspaces
 from jobs.registry import schedule
 
 schedule("builds.sweep-workspaces", SweepWorkspaces(), cron="17 * * * *")
+schedule("builds.fail-orphans", FailOrphans(), every_s=60)

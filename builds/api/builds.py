@@ -16,10 +16,21 @@ from builds.api.serializers import (
     LogPage,
     LogQuery,
 )
-from builds.errors import BuildNotFound
-from builds.selectors.builds import get_build, list_builds, read_log
+from builds.errors import (
+    BuildAlreadyRunning,
+    BuilderOptionsInvalid,
+    BuildNotFound,
+    BuildStillActive,
+    InvalidStateTransition,
+    ProjectNotFound,
+    SourceNotFound,
+    UnknownBuilder,
+)
+from builds.models import Build
+from builds.selectors.builds import BuildFilter, get_build, list_builds, read_log
 from builds.services.cancel import cancel_build
-from builds.services.submit import BuildOrder, create_build
+from builds.services.submit import BuildOrder, create_build, rebuild
+from credits.errors import InsufficientCredits
 from flagship.api.authentication import caller_of
 from flagship.api.pagination import CursorPage
 from flagship.api.schema import page_of
@@ -31,13 +42,24 @@ class BuildList(APIView):
     """The organization's builds."""
 
     scopes = {"GET": "builds:read", "POST": "builds:write"}
+    refusals = {
+        "POST": (
+            ProjectNotFound,
+            SourceNotFound,
+            UnknownBuilder,
+            BuilderOptionsInvalid,
+            BuildAlreadyRunning,
+            InsufficientCredits,
+        )
+    }
 
     @extend_schema(parameters=[BuildQuery], responses=page_of(BuildSerializer))
     def get(self, request: Request) -> Response:
         """List builds, newest first."""
         page = CursorPage()
         found = list_builds(
-            organization_id=caller_of(request).organization_id, **read_query(BuildQuery, request)
+            organization_id=caller_of(request).organization_id,
+            wanted=BuildFilter(**read_query(BuildQuery, request)),
         )
         rows = page.paginate_queryset(found, request, self)
         return page.get_paginated_response(BuildSerializer(rows, many=True).data)
@@ -51,8 +73,7 @@ class BuildList(APIView):
             actor=caller_of(request).actor,
             idempotency_key=idempotency_key_of(request._request) or "",
         )
-        headers = {"Location": addresses.build_url(build.id)}
-        return Response(BuildSerializer(build).data, status=202, headers=headers)
+        return accepted(build)
 
 
 class BuildDetail(APIView):
@@ -74,6 +95,7 @@ class BuildCancel(APIView):
     """The end of a build that nobody wants any more."""
 
     scopes = {"POST": "builds:write"}
+    refusals = {"POST": (BuildNotFound, InvalidStateTransition)}
 
     @extend_schema(request=None, responses={200: BuildSerializer, 202: BuildSerializer})
     def post(self, request: Request, build_id: str) -> Response:
@@ -84,6 +106,24 @@ class BuildCancel(APIView):
             actor=caller_of(request).actor,
         )
         return Response(BuildSerializer(build).data, status=200 if build.finished_at else 202)
+
+
+class BuildRebuild(APIView):
+    """What a build has done, done again."""
+
+    scopes = {"POST": "builds:write"}
+    refusals = {"POST": (BuildNotFound, BuildStillActive, BuildAlreadyRunning, InsufficientCredits)}
+
+    @extend_schema(request=None, responses={202: BuildSerializer})
+    def post(self, request: Request, build_id: str) -> Response:
+        """Build again what an ended build was made of: a new build, linked by `rebuildOf`."""
+        build = rebuild(
+            organization_id=caller_of(request).organization_id,
+            build_id=parse_path_id("build", build_id, BuildNotFound),
+            actor=caller_of(request).actor,
+            idempotency_key=idempotency_key_of(request._request) or "",
+        )
+        return accepted(build)
 
 
 class BuildLog(APIView):
@@ -100,6 +140,12 @@ class BuildLog(APIView):
             build_id=parse_path_id("build", build_id, BuildNotFound),
         )
         return Response(LogPage(read_log(build_id=build.id, **position)).data)
+
+
+def accepted(build: Build) -> Response:
+    """Return a build that will be made, and where to look for it."""
+    headers = {"Location": addresses.build_url(build.id)}
+    return Response(BuildSerializer(build).data, status=202, headers=headers)
 
 
 def read_log_query(request: Request) -> dict[str, int]:

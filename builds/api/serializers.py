@@ -8,11 +8,12 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from builds.api import addresses
-from builds.api.fields import PublicIdField
+from builds.api.fields import IdListField, PublicIdField
 from builds.models import Build, Project
 from builds.models.project import MAX_ACTIVE_LIMIT, SLUG_PATTERN
 from builds.states import BuildState
 from flagship.api.serializers import PageQuery, StrictSerializer
+from jobs.api.requests import SeveralField
 
 STATES = [state.value for state in BuildState]
 
@@ -22,6 +23,9 @@ class ProjectFields(StrictSerializer):
 
     name = serializers.CharField(max_length=100)
     max_active = serializers.IntegerField(default=1, min_value=1, max_value=MAX_ACTIVE_LIMIT)
+    newest_wins = serializers.BooleanField(
+        default=False, help_text="A new build cancels those of the project that still wait."
+    )
     default_builder = serializers.CharField(default="static", max_length=50)
 
 
@@ -36,6 +40,7 @@ class ProjectPatch(StrictSerializer):
 
     name = serializers.CharField(max_length=100, required=False)
     max_active = serializers.IntegerField(required=False, min_value=1, max_value=MAX_ACTIVE_LIMIT)
+    newest_wins = serializers.BooleanField(required=False)
     default_builder = serializers.CharField(max_length=50, required=False)
 
 
@@ -46,6 +51,7 @@ class ProjectSerializer(StrictSerializer):
     name = serializers.CharField()
     slug = serializers.CharField()
     max_active = serializers.IntegerField()
+    newest_wins = serializers.BooleanField()
     default_builder = serializers.CharField()
     live_build_id = PublicIdField("build", allow_null=True)
     site_url = serializers.SerializerMethodField()
@@ -55,6 +61,19 @@ class ProjectSerializer(StrictSerializer):
     def get_site_url(self, project: Project) -> str:
         """Return where the live site is."""
         return addresses.site_url(project.site_name)
+
+
+class ProjectBatchQuery(StrictSerializer):
+    """Which projects to show."""
+
+    ids = IdListField("proj", max_ids=100)
+
+
+class ProjectBatchAnswer(StrictSerializer):
+    """Projects in the order asked for; `missing` names the ids that are none of the caller's."""
+
+    items = ProjectSerializer(many=True)
+    missing = serializers.ListField(child=PublicIdField("proj"))
 
 
 class SourceSerializer(StrictSerializer):
@@ -83,7 +102,20 @@ class BuildQuery(PageQuery):
     """What builds can be narrowed down by."""
 
     project_id = PublicIdField("proj", required=False)
-    state = serializers.ChoiceField(STATES, required=False)
+    state = SeveralField(
+        source="states",
+        child=serializers.ChoiceField(STATES),
+        required=False,
+        help_text="One state or several: `state=queued,building`.",
+    )
+    builder = serializers.CharField(required=False, max_length=50)
+    rebuild_of = PublicIdField("build", required=False, help_text="Builds that do this one again.")
+    created_since = serializers.DateTimeField(
+        required=False, help_text="Submitted at this time or later."
+    )
+    created_until = serializers.DateTimeField(
+        required=False, help_text="Submitted before this time."
+    )
 
 
 class ArtifactSerializer(StrictSerializer):
@@ -112,6 +144,15 @@ class BuildSerializer(StrictSerializer):
     is_cancel_requested = serializers.SerializerMethodField()
     builder = serializers.CharField()
     options = serializers.DictField()
+    rebuild_of = PublicIdField(
+        "build", source="rebuild_of_id", allow_null=True, help_text="The build this one does again."
+    )
+    superseded_by = PublicIdField(
+        "build",
+        source="superseded_by_id",
+        allow_null=True,
+        help_text="The newer build for which this one was cancelled.",
+    )
     job_id = PublicIdField("job")
     reservation_id = PublicIdField("res")
     estimated_credits = serializers.IntegerField()

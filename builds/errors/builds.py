@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from jobs.errors import Refusal
 
 
@@ -58,12 +60,41 @@ class BuildAlreadyRunning(Refusal):
     title = "The project already has as many active builds as it allows."
     next_step = "Send the request again after Retry-After seconds, or cancel the active build."
 
-    def __init__(self, *, active_build_ids: list[str], eta_s: int) -> None:
+    example = {
+        "activeBuildIds": ["build_0193a1b2c3d474e5a60718293a4b5c6d"],
+        "etaSeconds": 42,
+        "eta": {
+            "basis": "project",
+            "confidence": "high",
+            "sampleCount": 20,
+            "medianSeconds": 61,
+            "earliestSeconds": 38,
+            "latestSeconds": 55,
+        },
+    }
+
+    def __init__(self, *, active_build_ids: list[str], eta_s: int, eta: dict[str, Any]) -> None:
         super().__init__(
-            f"The project is building; expected to finish in {eta_s} s.",
-            data={"activeBuildIds": active_build_ids, "etaSeconds": eta_s},
+            f"The project is building; a slot is expected to be free in {eta_s} s.",
+            data={"activeBuildIds": active_build_ids, "etaSeconds": eta_s, "eta": eta},
             headers={"Retry-After": str(eta_s)},
         )
+
+
+class BuildStillActive(Refusal):
+    """Only a build that has ended is done again."""
+
+    code = "BUILD_STILL_ACTIVE"
+    status = 409
+    title = "The build has not ended; only an ended build is done again."
+    next_step = (
+        "Wait for the build to end, or cancel it; data.validNextStates says where it may go."
+    )
+    example = {
+        "buildId": "build_0193a1b2c3d474e5a60718293a4b5c6d",
+        "currentState": "building",
+        "validNextStates": ["deployed", "failed", "cancelled"],
+    }
 
 
 class InvalidStateTransition(Refusal):
@@ -73,6 +104,12 @@ class InvalidStateTransition(Refusal):
     status = 409
     title = "The build cannot move to that state."
     next_step = "Read the build's state; data.validNextStates lists where it may go."
+    example = {
+        "buildId": "build_0193a1b2c3d474e5a60718293a4b5c6d",
+        "currentState": "deployed",
+        "requestedState": "cancelled",
+        "validNextStates": [],
+    }
 
     def __init__(
         self, *, build_id: str, current_state: str, requested_state: str, next_states: list[str]

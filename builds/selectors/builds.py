@@ -2,30 +2,57 @@
 
 from __future__ import annotations
 
-import statistics
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Final
+from datetime import datetime, timedelta
+from typing import Any, Final
 
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from builds.errors import BuildNotFound
-from builds.models import Build, BuildLogLine
+from builds.models import Build, BuildEvent, BuildLogLine
 from builds.states import ACTIVE, BuildState, is_final
+from credits.selectors import ClockTimestamp
+from jobs.models import Job
 
-DEFAULT_DURATION_S: Final = 30.0
-RECENT_BUILDS: Final = 10
+
+@dataclass(frozen=True, slots=True)
+class BuildFilter:
+    """What builds can be narrowed down by; what is left out or empty excludes nothing.
+
+    `created_since` is inclusive, `created_until` is not.
+    """
+
+    project_id: uuid.UUID | None = None
+    states: Sequence[str] = ()
+    builder: str = ""
+    rebuild_of: uuid.UUID | None = None
+    created_since: datetime | None = None
+    created_until: datetime | None = None
+
+    def conditions(self) -> dict[str, Any]:
+        """Return what is given, as conditions on a build's columns."""
+        every = {
+            "project_id": self.project_id,
+            "state__in": self.states,
+            "builder": self.builder,
+            "rebuild_of_id": self.rebuild_of,
+            "queued_at__gte": self.created_since,
+            "queued_at__lt": self.created_until,
+        }
+        return {name: value for name, value in every.items() if value}
+
+
+EVERY_BUILD: Final = BuildFilter()
 
 
 def list_builds(
-    *, organization_id: uuid.UUID, project_id: uuid.UUID | None = None, state: str | None = None
+    *, organization_id: uuid.UUID, wanted: BuildFilter = EVERY_BUILD
 ) -> QuerySet[Build]:
     """Return the organization's builds with their projects, newest first."""
-    found = Build.objects.select_related("project").filter(organization_id=organization_id)
-    if project_id is not None:
-        found = found.filter(project_id=project_id)
-    return found if state is None else found.filter(state=state)
+    mine = Build.objects.select_related("project").filter(organization_id=organization_id)
+    return mine.filter(**wanted.conditions())
 
 
 def get_build(*, organization_id: uuid.UUID, build_id: uuid.UUID) -> Build:
@@ -55,22 +82,16 @@ def list_active_builds(*, project_id: uuid.UUID) -> list[Build]:
     return list(Build.objects.filter(project_id=project_id, state__in=ACTIVE).order_by("id"))
 
 
-def estimate_wait_s(*, project_id: uuid.UUID, active: list[Build]) -> int:
-    """Return when the first active build of a project is expected to end.
+def list_orphans(*, older_than_s: float, limit: int) -> list[uuid.UUID]:
+    """Return active builds whose job has ended or is gone, and has been for some seconds.
 
-    The median duration of the project's latest deployed builds, less the time the build has
-    been at it; DEFAULT_DURATION_S where there are none. Units: whole seconds from now, 1 at least.
-    Source: B-04.
+    A job that ended within that time may still owe the build its end. Source: B-06.
     """
-    finished = Build.objects.filter(project_id=project_id, state=BuildState.DEPLOYED.value)
-    spans = finished.order_by("-id").values_list("started_at", "finished_at")[:RECENT_BUILDS]
-    durations = [(end - start).total_seconds() for start, end in spans if start and end]
-    expected_s = statistics.median(durations) if durations else DEFAULT_DURATION_S
-    now = datetime.now(UTC)
-    spent_s = max(
-        ((now - (build.started_at or now)).total_seconds() for build in active), default=0.0
-    )
-    return max(1, round(expected_s - spent_s))
+    recently = ClockTimestamp() - timedelta(seconds=older_than_s)
+    jobs = Job.objects.filter(id=OuterRef("job_id"))
+    alive = jobs.filter(Q(finished_at__isnull=True) | Q(finished_at__gt=recently))
+    found = Build.objects.filter(~Exists(alive), state__in=ACTIVE, queued_at__lte=recently)
+    return list(found.order_by("id").values_list("id", flat=True)[:limit])
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,5 +117,33 @@ def read_log(*, build_id: uuid.UUID, after: int, limit: int) -> LogPiece:
         items=lines,
         last_seq=lines[-1].seq if lines else after,
         is_complete=is_final(state) and len(lines) < limit,
+        state=state,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class EventPiece:
+    """Events of a build in their order; `has_more` when there are more right now."""
+
+    items: list[BuildEvent]
+    last_seq: int
+    has_more: bool
+    state: str
+
+
+def read_events(*, build_id: uuid.UUID, after: int, limit: int) -> EventPiece:
+    """Return up to `limit` events after a sequence number, and the state the build is in.
+
+    Numbers have no gaps and commit in their order: whoever goes on from `last_seq` misses nothing.
+    """
+    events = list(
+        BuildEvent.objects.filter(build_id=build_id, seq__gt=after).order_by("seq")[: limit + 1]
+    )
+    kept = events[:limit]
+    state = Build.objects.values_list("state", flat=True).get(id=build_id)
+    return EventPiece(
+        items=kept,
+        last_seq=kept[-1].seq if kept else after,
+        has_more=len(events) > limit,
         state=state,
     )

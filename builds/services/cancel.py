@@ -17,6 +17,7 @@ from builds.services.holds import give_back
 from builds.services.moves import check_move, lock_build, move, record
 from builds.states import BuildState, is_final
 from jobs.errors import JobAlreadyFinished, JobNotFound
+from jobs.ids import public_id
 from jobs.services.cancel import cancel_job
 
 
@@ -42,6 +43,18 @@ def cancel_build(*, organization_id: uuid.UUID, build_id: uuid.UUID, actor: str)
             _stop_job(build, actor)
     build.refresh_from_db()
     return build
+
+
+def supersede_waiting(*, project_id: uuid.UUID, newer_id: uuid.UUID, actor: str) -> None:
+    """Cancel the builds of a project that still wait, in favour of a newer one.
+
+    The project's row is locked. The newer build is stored later in the same transaction: a
+    deferred foreign key sees to that, so that nothing is cancelled for a build that never comes.
+    """
+    waiting = Build.objects.filter(project_id=project_id, state=BuildState.QUEUED.value)
+    for build in waiting.order_by("id"):
+        _confirm(build, actor, newer_id=newer_id)
+        _stop_job(build, actor)
 
 
 def confirm_cancelled(*, build_id: uuid.UUID, actor: str) -> bool:
@@ -74,7 +87,11 @@ def _stop_job(build: Build, actor: str) -> None:
         confirm_cancelled(build_id=build.id, actor=actor)
 
 
-def _confirm(build: Build, actor: str) -> None:
-    give_back(build, reason="build_cancelled", actor=actor)
-    move(build, BuildState.CANCELLED, by=actor)
-    record("build.cancelled", build, actor, previousState=build.state)
+def _confirm(build: Build, actor: str, *, newer_id: uuid.UUID | None = None) -> None:
+    """Give the credits back and move; `newer_id` is the build for which this one makes room."""
+    told: dict[str, str] = {"previousState": build.state}
+    if newer_id is not None:
+        told["supersededBy"] = public_id("build", newer_id)
+    give_back(build, reason="build_superseded" if newer_id else "build_cancelled", actor=actor)
+    move(build, BuildState.CANCELLED, by=actor, superseded_by=newer_id)
+    record("build.cancelled", build, actor, **told)

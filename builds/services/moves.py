@@ -84,7 +84,7 @@ def mark_deployed(
             artifact_bytes=artifact.size_bytes,
             artifact_files=artifact.file_count,
         )
-        is_live = _publish(build)
+        is_live = publish_site(build)
         record("build.deployed", build, WORKER, chargedCredits=charged, isLive=is_live)
         context.complete({"state": BuildState.DEPLOYED.value, "chargedCredits": charged})
     build.refresh_from_db()
@@ -162,8 +162,11 @@ def record(action: str, build: Build, actor: str, **data: Any) -> None:
     )
 
 
-def _publish(build: Build) -> bool:
-    """Point the project at the build unless a later one is live; say whether it did."""
+def publish_site(build: Build) -> bool:
+    """Point the project, which is locked, at a deployed build unless a later one is live.
+
+    Returns whether it did.
+    """
     project = Project.objects.get(id=build.project_id)
     if project.live_build_id is not None and project.live_build_id > build.id:
         return False

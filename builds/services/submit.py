@@ -10,13 +10,16 @@ from typing import Any
 from django.db import IntegrityError, transaction
 
 from builds.builders import get_builder
-from builds.errors import BuildAlreadyRunning
-from builds.models import Build, Project, Source
+from builds.errors import BuildAlreadyRunning, BuildStillActive
+from builds.models import Build, Project
 from builds.payloads import RunBuild
 from builds.pricing import estimate_credits
-from builds.selectors.builds import estimate_wait_s, find_build_of_key, list_active_builds
+from builds.selectors.builds import find_build_of_key, get_build, list_active_builds
+from builds.selectors.eta import estimate_wait
 from builds.selectors.projects import get_source
+from builds.services.cancel import supersede_waiting
 from builds.services.projects import lock_project
+from builds.states import is_final, valid_next_states
 from credits.services import reserve_credits
 from flagship.errors.idempotency import IdempotencyKeyExpired
 from flagship.services import audit
@@ -37,67 +40,89 @@ class BuildOrder:
 
 
 def create_build(
-    *, organization_id: uuid.UUID, order: BuildOrder, actor: str, idempotency_key: str = ""
+    *,
+    organization_id: uuid.UUID,
+    order: BuildOrder,
+    actor: str,
+    idempotency_key: str = "",
+    rebuild_of: uuid.UUID | None = None,
 ) -> Build:
     """Accept a build of a source: it is queued, paid for and will end.
 
-    A key that has made a build makes no other, also when its stored answer has gone.
+    A key that has made a build makes no other, also when its stored answer has gone. Where the
+    project says that the newest wins, its waiting builds are cancelled for this one.
 
     Raises: ProjectNotFound, SourceNotFound, UnknownBuilder, BuilderOptionsInvalid,
     BuildAlreadyRunning, IdempotencyKeyExpired, InsufficientCredits. Nothing has changed then.
     Source: B-01, B-03, B-04, B-06, P02.
     """
-    key_hash = _hash_key(idempotency_key)
+    key_hash = hash_key(idempotency_key)
     try:
         with transaction.atomic():
+            project = lock_project(organization_id=organization_id, project_id=order.project_id)
             _refuse_used_key(organization_id, key_hash)
-            return _create(organization_id, order, actor, key_hash)
+            draft = draft_build(project, order, actor=actor, key_hash=key_hash)
+            draft.rebuild_of_id = rebuild_of
+            place(project, [draft], actor=actor)
+            store(draft, actor=actor)
     except IntegrityError as error:
         # Two callers that bypass the edge's own record of the key, at once.
         if "build_idempotency_key_unique" in str(error):
             _refuse_used_key(organization_id, key_hash)
         raise
+    return draft
 
 
-def _create(
-    organization_id: uuid.UUID, order: BuildOrder, actor: str, key_hash: str | None
+def rebuild(
+    *, organization_id: uuid.UUID, build_id: uuid.UUID, actor: str, idempotency_key: str = ""
 ) -> Build:
-    project = lock_project(organization_id=organization_id, project_id=order.project_id)
+    """Build again what an ended build was made of: a new build that names it.
+
+    The old one stays as it ended: a build that has ended is never opened again.
+
+    Raises: BuildNotFound; BuildStillActive; and what create_build raises. Nothing has changed then.
+    Source: B-02, B-06.
+    """
+    original = get_build(organization_id=organization_id, build_id=build_id)
+    if not is_final(original.state):
+        raise BuildStillActive(
+            data={
+                "buildId": public_id("build", original.id),
+                "currentState": original.state,
+                "validNextStates": valid_next_states(original.state),
+            }
+        )
+    return create_build(
+        organization_id=organization_id,
+        order=BuildOrder(
+            original.project_id, original.source_id, original.builder, original.options
+        ),
+        actor=actor,
+        idempotency_key=idempotency_key,
+        rebuild_of=original.id,
+    )
+
+
+def draft_build(project: Project, order: BuildOrder, *, actor: str, key_hash: str | None) -> Build:
+    """Return the build that an order asks for, not stored yet; the project's row is locked.
+
+    Raises: SourceNotFound, UnknownBuilder, BuilderOptionsInvalid.
+    """
     source = get_source(
-        organization_id=organization_id, project_id=project.id, source_id=order.source_id
+        organization_id=project.organization_id, project_id=project.id, source_id=order.source_id
     )
     builder = get_builder(order.builder or project.default_builder)
-    options = builder.validate_options(order.options)
-    slot = _free_slot(project)
-    build = _draft(project, source, actor, key_hash)
-    build.builder, build.options, build.slot = builder.name, options, slot
-    build.estimated_credits = estimate_credits(
-        builder=builder.name, unpacked_bytes=source.unpacked_bytes
-    )
-    build.reservation_id = reserve_credits(
-        organization_id=organization_id,
-        amount_credits=build.estimated_credits,
-        subject_type="build",
-        subject_id=public_id("build", build.id),
-        actor=actor,
-    ).reservation_id
-    build.job_id = enqueue(
-        RunBuild(build_id=build.id),
-        organization_id=organization_id,
-        dedupe_key=f"{RunBuild.KIND}:{build.id.hex}",
-    ).id
-    build.save(force_insert=True)
-    _record_created(build, actor)
-    return build
-
-
-def _draft(project: Project, source: Source, actor: str, key_hash: str | None) -> Build:
     trace = current_trace()
     return Build(
         id=new_id(),
         organization_id=project.organization_id,
         project=project,
         source=source,
+        builder=builder.name,
+        options=builder.validate_options(order.options),
+        estimated_credits=estimate_credits(
+            builder=builder.name, unpacked_bytes=source.unpacked_bytes
+        ),
         max_active=project.max_active,
         moved_by=actor,
         created_by=actor,
@@ -107,20 +132,52 @@ def _draft(project: Project, source: Source, actor: str, key_hash: str | None) -
     )
 
 
-def _free_slot(project: Project) -> int:
-    """Return the lowest free slot; the project's row is locked. Raises: BuildAlreadyRunning."""
+def place(project: Project, drafts: list[Build], *, actor: str) -> None:
+    """Give each draft the lowest slot that is free; the project's row is locked.
+
+    Raises: BuildAlreadyRunning when there are not enough of them.
+    """
+    if project.newest_wins:
+        supersede_waiting(project_id=project.id, newer_id=drafts[0].id, actor=actor)
     active = list_active_builds(project_id=project.id)
     taken = {build.slot for build in active}
-    for slot in range(project.max_active):
-        if slot not in taken:
-            return slot
-    raise BuildAlreadyRunning(
-        active_build_ids=[public_id("build", build.id) for build in active],
-        eta_s=estimate_wait_s(project_id=project.id, active=active),
-    )
+    free = [slot for slot in range(project.max_active) if slot not in taken]
+    if len(free) < len(drafts):
+        eta = estimate_wait(
+            organization_id=project.organization_id, project_id=project.id, active=active
+        )
+        raise BuildAlreadyRunning(
+            active_build_ids=[public_id("build", build.id) for build in active],
+            eta_s=eta.seconds,
+            eta=eta.as_data(),
+        )
+    for draft, slot in zip(drafts, free, strict=False):
+        draft.slot = slot
 
 
-def _hash_key(key: str) -> str | None:
+def store(draft: Build, *, actor: str) -> None:
+    """Hold the credits, enqueue the job and insert the row of a draft that has its slot.
+
+    Raises: InsufficientCredits.
+    """
+    draft.reservation_id = reserve_credits(
+        organization_id=draft.organization_id,
+        amount_credits=draft.estimated_credits,
+        subject_type="build",
+        subject_id=public_id("build", draft.id),
+        actor=actor,
+    ).reservation_id
+    draft.job_id = enqueue(
+        RunBuild(build_id=draft.id),
+        organization_id=draft.organization_id,
+        dedupe_key=f"{RunBuild.KIND}:{draft.id.hex}",
+    ).id
+    draft.save(force_insert=True)
+    _record_created(draft, actor)
+
+
+def hash_key(key: str) -> str | None:
+    """Return what is kept of a client's key for ever; None for no key."""
     return hashlib.sha256(key.encode()).hexdigest() if key else None
 
 
@@ -133,6 +190,7 @@ def _refuse_used_key(organization_id: uuid.UUID, key_hash: str | None) -> None:
 
 
 def _record_created(build: Build, actor: str) -> None:
+    told = {"rebuildOf": public_id("build", build.rebuild_of_id)} if build.rebuild_of_id else {}
     audit.record(
         action="build.created",
         subject_type="build",
@@ -146,6 +204,7 @@ def _record_created(build: Build, actor: str) -> None:
             "estimatedCredits": build.estimated_credits,
             "reservationId": public_id("res", build.reservation_id),
             "jobId": public_id("job", build.job_id),
+            **told,
         },
     )
     telemetry.publish(

@@ -75,7 +75,7 @@ def test_project__put_and_patch__replace_and_change(api: ApiCaller, project: Pro
     assert (patched["name"], patched["maxActive"]) == (project.name, 4)
     assert patched["defaultBuilder"] == "mkdocs"
 
-    put = api.put(path, {"name": "New name"}).json()
+    put = api.put(path, {"name": "New name"}, headers={"If-Match": "*"}).json()
     assert (put["name"], put["maxActive"], put["defaultBuilder"]) == ("New name", 1, "static")
     assert put["updatedAt"] > patched["createdAt"]
     actions = AuditEvent.objects.filter(subject_type="project").values_list("action", flat=True)
@@ -211,7 +211,18 @@ def test_build__project_busy__is_refused_with_an_eta(api: ApiCaller, project: Pr
     response = api.post("/v1/builds", body)
 
     refused = assert_refused(response, 429, "BUILD_ALREADY_RUNNING")
-    assert refused["data"] == {"activeBuildIds": [running["id"]], "etaSeconds": 30}
+    assert refused["data"] == {
+        "activeBuildIds": [running["id"]],
+        "etaSeconds": 30,
+        "eta": {
+            "basis": "default",
+            "confidence": "low",
+            "sampleCount": 0,
+            "medianSeconds": 30,
+            "earliestSeconds": 30,
+            "latestSeconds": 30,
+        },
+    }
     assert response.headers["Retry-After"] == "30"
     assert counts(api) == before
 
@@ -230,6 +241,14 @@ def test_build__project_with_a_history__eta_is_its_median(api: ApiCaller, projec
     refused = assert_refused(api.post("/v1/builds", order(project)), 429, "BUILD_ALREADY_RUNNING")
 
     assert refused["data"]["etaSeconds"] == 20
+    assert refused["data"]["eta"] == {
+        "basis": "project",
+        "confidence": "medium",
+        "sampleCount": 3,
+        "medianSeconds": 20,
+        "earliestSeconds": 15,
+        "latestSeconds": 160,
+    }
 
 
 def test_build__too_few_credits__changes_nothing_and_the_key_stays_usable(
@@ -307,7 +326,7 @@ def test_foreign_ids__everywhere__answer_as_ids_that_do_not_exist(api: ApiCaller
         upload = {"content_type": "application/gzip"}
         return [
             api.get(f"/v1/projects/{proj}"),
-            api.put(f"/v1/projects/{proj}", {"name": "x"}),
+            api.put(f"/v1/projects/{proj}", {"name": "x"}, headers={"If-Match": "*"}),
             api.patch(f"/v1/projects/{proj}", {"name": "x"}),
             api.post(f"/v1/projects/{proj}/sources", b"bytes", **upload),
             api.get(f"/v1/builds/{one}"),
