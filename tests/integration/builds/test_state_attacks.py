@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import uuid
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -157,11 +158,59 @@ def test_state__row_that_does_not_start_queued__is_refused(
     assert_nothing_stored(attack, connection, pairs, rules)
 
 
-def test_state__superuser_in_replica_role__is_refused_all_the_same(live_db: None) -> None:
+@pytest.mark.parametrize("attack", [by_update, by_upsert, by_merge])
+def test_state__superuser_in_replica_role__is_refused_all_the_same(
+    attack: Attack, live_db: None
+) -> None:
     # B-02 P04
     with psycopg.connect(SERVERS.superuser_url("flagship_test"), autocommit=True) as connection:
         connection.execute("SET session_replication_role = replica")
-        assert_nothing_stored(by_update, connection, ILLEGAL, {"build_move_allowed"})
+        assert_nothing_stored(attack, connection, ILLEGAL, {"build_move_allowed"})
+
+
+@pytest.mark.parametrize("attack", [by_insert, by_copy])
+def test_state__born_in_another_by_the_superuser_in_replica_role__is_refused(
+    attack: Attack, live_db: None
+) -> None:
+    # B-02 P04
+    pairs = [(current, wanted) for current in STATES for wanted in STATES if wanted != "queued"]
+    rules = {"build_starts_queued", "build_reservation_is_its_own"}
+    with psycopg.connect(SERVERS.superuser_url("flagship_test"), autocommit=True) as connection:
+        connection.execute("SET session_replication_role = replica")
+        assert_nothing_stored(attack, connection, pairs, rules)
+
+
+def upsert_by_the_orm(build: Build) -> None:
+    Build.objects.bulk_create(
+        [build],
+        update_conflicts=True,
+        unique_fields=["id"],
+        update_fields=["state", "slot", "fence", "finished_at", "error_code"],
+    )
+
+
+@pytest.mark.django_db
+def test_state__born_in_another_by_the_orm__is_refused() -> None:
+    # B-02 P04
+    organization_id = make_account(credits=1000)
+    builds = {state: make_build_in(state, organization_id) for state in STATES}
+    before = snapshot()
+
+    for current, wanted in itertools.product(STATES, STATES):
+        if wanted == "queued":
+            continue
+        build = Build.objects.get(id=builds[current].id)
+        for column, value in orm_columns(wanted).items():
+            setattr(build, column, value)
+        build.id, build.job_id, build.state = uuid.uuid4(), uuid.uuid4(), wanted
+        for write in (
+            partial(build.save, force_insert=True),
+            partial(Build.objects.bulk_create, [build]),
+        ):
+            with pytest.raises(IntegrityError), transaction.atomic():
+                write()
+
+    assert snapshot() == before
 
 
 @pytest.mark.django_db
@@ -176,9 +225,12 @@ def test_state__illegal_move_by_the_orm__is_refused() -> None:
         for column, value in orm_columns(wanted).items():
             setattr(build, column, value)
         build.state = wanted
+        columns = {"state": wanted, "moved_by": "attacker", **orm_columns(wanted)}
         for write in (
             build.save,
-            lambda build=build: Build.objects.bulk_update([build], ["state", "slot", "fence"]),
+            partial(Build.objects.bulk_update, [build], ["state", "slot", "fence"]),
+            partial(Build.objects.filter(id=build.id).update, **columns),
+            partial(upsert_by_the_orm, build),
         ):
             with pytest.raises(IntegrityError), transaction.atomic():
                 write()
