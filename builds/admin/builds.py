@@ -11,7 +11,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.decorators import display
 
-from builds.models import Build, BuildLogLine, BuildTransition
+from builds.models import Build, BuildEvent, BuildLogLine
 from jobs.admin import subjects
 from jobs.admin.base import ReadOnlyAdmin
 from jobs.admin.display import badge, duration, moment, mono, pretty_json
@@ -20,6 +20,7 @@ from jobs.ids import public_id
 
 PREFIX = "build"
 LOG_LINES = 200
+EVENTS = 200
 subjects.register(subjects.Subject("build", prefix=PREFIX, model="builds.build"))
 
 
@@ -75,7 +76,9 @@ class BuildAdmin(ReadOnlyAdmin):
                     ("public", "state_badge"),
                     ("project_link", "organization_link"),
                     ("source_link", "builder"),
+                    ("rebuild_of_link", "superseded_by_link"),
                     ("job_link", "reservation_link"),
+                    "slot_text",
                     ("credits", "took"),
                     ("artifact", "site"),
                     ("error_code", "error_message"),
@@ -107,6 +110,9 @@ class BuildAdmin(ReadOnlyAdmin):
         "organization_link",
         "project_link",
         "source_link",
+        "rebuild_of_link",
+        "superseded_by_link",
+        "slot_text",
         "job_link",
         "reservation_link",
         "queued",
@@ -121,15 +127,18 @@ class BuildAdmin(ReadOnlyAdmin):
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        """Add the moves and the end of the log."""
+        """Add the events and the end of the log."""
         build: Build = context["original"]
         lines = BuildLogLine.objects.filter(build_id=build.pk).order_by("-seq")[:LOG_LINES]
-        moves = BuildTransition.objects.filter(build_id=build.pk).order_by("seq")
+        events = BuildEvent.objects.filter(build_id=build.pk).order_by("-seq")[:EVENTS]
         context.update(
             title=f"{build.project.slug} · {public_id(PREFIX, build.pk)}",
             subtitle=None,
             log_tail=list(reversed(lines)),
-            moves=[(move, badge(move.to_state), moment(move.at)) for move in moves],
+            events=[
+                (event, badge(event.state), moment(event.at), facts(event.data))
+                for event in reversed(events)
+            ],
         )
         response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
         return response
@@ -206,6 +215,21 @@ class BuildAdmin(ReadOnlyAdmin):
         """What it was built from."""
         return subjects.link("source", build.source_id)
 
+    @display(description="Does again")
+    def rebuild_of_link(self, build: Build) -> SafeString | str:
+        """The ended build that it repeats."""
+        return subjects.link("build", build.rebuild_of_id)
+
+    @display(description="Superseded by")
+    def superseded_by_link(self, build: Build) -> SafeString | str:
+        """The newer build for which it was cancelled."""
+        return subjects.link("build", build.superseded_by_id)
+
+    @display(description="Slot")
+    def slot_text(self, build: Build) -> str:
+        """Its place among the active builds of its project."""
+        return "-" if build.slot is None else f"{build.slot + 1} of {build.max_active}"
+
     @display(description="Job")
     def job_link(self, build: Build) -> SafeString | str:
         """The work behind it."""
@@ -235,3 +259,8 @@ class BuildAdmin(ReadOnlyAdmin):
     def correlation_code(self, build: Build) -> SafeString | str:
         """The caller's own id."""
         return mono(build.correlation_id)
+
+
+def facts(data: dict[str, Any]) -> str:
+    """Write what belongs to an event on one line."""
+    return ", ".join(f"{name} {value}" for name, value in data.items())

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import ClassVar
 
 from django.contrib import admin
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold.decorators import display
 
 from builds.models import Project
+from builds.selectors.builds import list_active_builds
 from jobs.admin import subjects
 from jobs.admin.base import ReadOnlyAdmin
 from jobs.admin.display import moment, mono
@@ -22,7 +23,7 @@ subjects.register(subjects.Subject("project", prefix=PREFIX, model="builds.proje
 
 @admin.register(Project)
 class ProjectAdmin(ReadOnlyAdmin):
-    """Websites, and which build of each is live."""
+    """Websites, which build of each is live and which ones are active."""
 
     list_display = ("slug", "organization_link", "site", "live", "max_active", "created")
     list_filter: ClassVar = (OrganizationFilter,)
@@ -38,12 +39,14 @@ class ProjectAdmin(ReadOnlyAdmin):
         "organization_link",
         "site",
         "live",
-        "max_active",
+        "slots",
+        "newest_wins",
         "default_builder",
+        "revision",
         "created",
         "updated",
     )
-    readonly_fields = ("public", "organization_link", "site", "live", "created", "updated")
+    readonly_fields = ("public", "organization_link", "site", "live", "slots", "created", "updated")
 
     @display(description="Id")
     def public(self, project: Project) -> SafeString | str:
@@ -67,6 +70,19 @@ class ProjectAdmin(ReadOnlyAdmin):
     def live(self, project: Project) -> SafeString | str:
         """The build that is served."""
         return subjects.link("build", project.live_build_id)
+
+    @display(description="Slots")
+    def slots(self, project: Project) -> SafeString | str:
+        """Which build takes which of its places."""
+        taken = {build.slot: build for build in list_active_builds(project_id=project.pk)}
+        return format_html_join(
+            " · ",
+            "{}: {}",
+            (
+                (slot + 1, subjects.link("build", taken[slot].pk) if slot in taken else "free")
+                for slot in range(project.max_active)
+            ),
+        )
 
     @display(description="Created", ordering="created_at")
     def created(self, project: Project) -> SafeString | str:
