@@ -42,10 +42,11 @@ class Build(models.Model):
     one, writes `previous_state` and a BuildTransition, and refuses every other move, also from
     raw SQL and in the replica role (B-02). `slot` is the place the build takes among the active
     ones of its project: unique there while active, below `max_active`, which a cascading foreign
-    key keeps equal to the project's (B-03). `fence` is the lease token of the job that builds.
-    `moved_by` names who made the latest move and goes into its transition. `rebuild_of` is the
-    ended build that this one does again, `superseded_by` the newer one for which this one, still
-    waiting, was cancelled.
+    key keeps equal to the project's (B-03); a build that has ended has neither, so that a change
+    of the project's number touches its active builds only. `fence` is the lease token of the job
+    that builds. `moved_by` names who made the latest move and goes into its transition.
+    `rebuild_of` is the ended build that this one does again, `superseded_by` the newer one for
+    which this one, still waiting, was cancelled.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -88,7 +89,7 @@ class Build(models.Model):
         max_length=20, null=True, blank=True
     )
     moved_by = models.CharField(max_length=150)
-    max_active = models.PositiveSmallIntegerField()
+    max_active = models.PositiveSmallIntegerField(null=True, blank=True)
     slot = models.SmallIntegerField(null=True, blank=True)
 
     builder = models.CharField(max_length=50)
@@ -144,6 +145,7 @@ class Build(models.Model):
             # Target of the project's live pointer.
             models.UniqueConstraint(fields=["project", "id"], name="build_project_key"),
             _present_exactly_in("slot", _ACTIVE, "build_slot_while_active"),
+            _present_exactly_in("max_active", _ACTIVE, "build_max_active_while_active"),
             _present_exactly_in("finished_at", _FINAL, "build_finished_at_in_final_states"),
             _present_exactly_in("fence", [str(BuildState.BUILDING)], "build_fence_while_building"),
             _present_exactly_in("error_code", [str(BuildState.FAILED)], "build_error_of_failed"),

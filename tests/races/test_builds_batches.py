@@ -156,7 +156,9 @@ def test_newest_wins__beside_the_worker_that_starts_the_older__either_wins_whole
                 cancelled = Build.objects.filter(project=project, state="cancelled")
                 links = dict(cancelled.values_list("id", "superseded_by"))
                 assert len(links) == 2
-                assert links[links[older.id]] == active.get().id
+                second = links[older.id]
+                assert second is not None
+                assert links[second] == active.get().id
             ends[older.state] += 1
             rounds += 1
     assert_holds_are_those_of_active_builds(organization_id)

@@ -34,9 +34,21 @@ def columns_for(state: str) -> dict[str, Any]:
     """Return the columns of a row in a state, as plain values; times are given as "now"."""
     match BuildState(state):
         case BuildState.QUEUED:
-            return {**ACTIVE_COLUMNS, "slot": 0, "fence": None, "started_at": None}
+            return {
+                **ACTIVE_COLUMNS,
+                "slot": 0,
+                "max_active": 1,
+                "fence": None,
+                "started_at": None,
+            }
         case BuildState.BUILDING:
-            return {**ACTIVE_COLUMNS, "slot": 0, "fence": 1, "started_at": "now"}
+            return {
+                **ACTIVE_COLUMNS,
+                "slot": 0,
+                "max_active": 1,
+                "fence": 1,
+                "started_at": "now",
+            }
         case BuildState.DEPLOYED:
             return {
                 **FINAL_COLUMNS,

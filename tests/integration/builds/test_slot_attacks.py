@@ -69,6 +69,11 @@ def assert_refused(rule: str, error: type[psycopg.Error], before: list[Any], rai
         ({"slot": -1}, psycopg.errors.CheckViolation, "build_slot_below_max_active"),
         ({"slot": None}, psycopg.errors.CheckViolation, "build_slot_while_active"),
         (
+            {"slot": 1, "max_active": None},
+            psycopg.errors.CheckViolation,
+            "build_max_active_while_active",
+        ),
+        (
             {"slot": 1, "max_active": 2},
             psycopg.errors.ForeignKeyViolation,
             "build_max_active_of_project",
@@ -117,7 +122,7 @@ def test_max_active__lowered_under_running_builds__is_refused(attacker: Connecti
     assert Project.objects.get(id=project.id).max_active == 2
 
 
-def test_max_active__lowered_after_they_ended__is_carried_to_every_build(
+def test_max_active__lowered_after_they_ended__is_carried_to_the_active_ones(
     attacker: Connection,
 ) -> None:
     # B-03
@@ -130,9 +135,14 @@ def test_max_active__lowered_after_they_ended__is_carried_to_every_build(
             [build.id],
         )
 
+    active = make_build(project)
     attacker.execute("UPDATE builds_project SET max_active = 1 WHERE id = %s", [project.id])
+    attacker.execute("UPDATE builds_build SET max_active = 20 WHERE id = %s", [builds[0].id])
 
-    assert set(Build.objects.values_list("max_active", flat=True)) == {1}
+    ended = Build.objects.filter(id__in=[build.id for build in builds])
+    assert set(ended.values_list("max_active", flat=True)) == {None}
+    active.refresh_from_db()
+    assert active.max_active == 1
 
 
 def test_slot__kept_by_a_build_that_ends__is_refused(attacker: Connection) -> None:
