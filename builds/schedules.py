@@ -6,4 +6,4 @@ from builds.payloads import FailOrphans, SweepWorkspaces
 from jobs.registry import schedule
 
 schedule("builds.sweep-workspaces", SweepWorkspaces(), cron="17 * * * *")
-schedule("builds.fail-orphans", FailOrphans(), every_s=60)
+schedule("builds.fail-orphans", FailOrphans(), cron="* * * * *")
