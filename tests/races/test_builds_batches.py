@@ -202,6 +202,24 @@ def test_replays__of_one_plan_at_once__one_is_carried_out(live_db: None) -> None
     print(f"rounds={rounds}")
 
 
+def test_events__inserted_at_once_by_hand__are_numbered_without_a_gap(live_db: None) -> None:
+    # B-08: no lock but that of the log itself.
+    build = make_build(make_project(make_account(credits=100)))
+
+    def insert() -> None:
+        BuildEvent.objects.create(build=build, name="build.replayed", actor="test")
+
+    until, rounds = time.monotonic() + SECONDS / 2, 0
+    with Racers(4) as racers:
+        while time.monotonic() < until or rounds < FEWEST_ROUNDS:
+            assert racers.race([insert] * 4) == [None] * 4
+            rounds += 1
+
+    seen = BuildEvent.objects.filter(build=build).order_by("id").values_list("seq", flat=True)
+    assert sorted(seen) == list(range(1, 4 * rounds + 2))
+    print(f"rounds={rounds}")
+
+
 def test_changes__of_one_state_at_once__one_gets_through(live_db: None) -> None:
     # B-01
     project = make_project(make_account(credits=10))

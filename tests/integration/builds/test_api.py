@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from django.db.models.functions import Now
@@ -377,6 +378,33 @@ def test_builds__listed__newest_first_by_pages_and_filters(api: ApiCaller) -> No
     assert [item["id"] for item in of_first] == ids[::2]
 
 
+def test_builds__listed_by_every_filter__are_those_that_fit(api: ApiCaller) -> None:
+    # B-01 P24
+    project = make_project(api.organization.id, max_active=5)
+    builds = [make_build(project) for _ in range(3)]
+    markdown = api.post("/v1/builds", {**order(project), "builder": "mkdocs"}).json()["id"]
+    start_build(build_id=builds[1].id, context=claim_run(builds[1]))
+    fail_build(build_id=builds[0].id, code="X", message="x")
+    make_build(make_project(make_client().organization.id))
+    ids = [public_id("build", build.id) for build in builds]
+    between = quote(builds[1].queued_at.isoformat())
+
+    def listed(query: str) -> list[str]:
+        return [item["id"] for item in api.get(f"/v1/builds?{query}").json()["items"]]
+
+    assert listed("builder=mkdocs") == [markdown]
+    assert listed("state=queued,building") == [markdown, ids[2], ids[1]]
+    assert listed("state=failed&state=building") == [ids[1], ids[0]]
+    assert listed(f"createdSince={between}") == [markdown, ids[2], ids[1]]
+    assert listed(f"createdUntil={between}") == [ids[0]]
+    assert listed(f"createdSince={between}&createdUntil={between}") == []
+    assert listed(f"state=queued&builder=static&createdSince={between}") == [ids[2]]
+    assert listed(f"rebuildOf={ids[0]}") == []
+    first = api.get("/v1/builds?limit=1&builder=static").json()
+    assert [item["id"] for item in first["items"]] == [ids[2]]
+    assert listed(f"limit=2&builder=static&cursor={first['nextCursor']}") == [ids[1], ids[0]]
+
+
 def test_builds__listed__costs_the_same_queries_however_many(
     api: ApiCaller, django_assert_num_queries: Any
 ) -> None:
@@ -391,7 +419,19 @@ def test_builds__listed__costs_the_same_queries_however_many(
 
 
 @pytest.mark.parametrize(
-    "query", ["state=running", "projectId=1", "unknown=1", "limit=0", "cursor=???"]
+    "query",
+    [
+        "state=running",
+        "state=queued,running",
+        "projectId=1",
+        "rebuildOf=proj_1",
+        "createdSince=yesterday",
+        "createdUntil=2026-13-01",
+        "builder=" + "x" * 51,
+        "unknown=1",
+        "limit=0",
+        "cursor=???",
+    ],
 )
 def test_builds__listed_with_a_wrong_query__is_refused(query: str, api: ApiCaller) -> None:
     # E-08
