@@ -131,7 +131,7 @@ class BuildFinished(Refusal):
     code = "BUILD_FINISHED"
     status = 409
     title = "The build has ended and cannot run again."
-    next_step = "Submit a new build of the same source with POST /v1/builds."
+    next_step = "Build its source again with POST /v1/builds/{id}/rebuild."
 
 
 class UploadInvalid(Refusal):

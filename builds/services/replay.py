@@ -17,6 +17,7 @@ from enum import StrEnum
 from typing import Final
 
 from django.db import transaction
+from django.db.models import Max
 
 from builds.errors import ReplayDryRunRequired, ReplayPlanChanged
 from builds.models import Build, BuildEvent, Project
@@ -152,7 +153,9 @@ def _plan(build: Build, from_seq: int) -> Replay:
         [item.event.seq, item.event.name, [[*map(str, (s.effect, s.outcome))] for s in item.steps]]
         for item in items
     ]
-    text = json.dumps([build.id.hex, build.state, from_seq, told])
+    # The newest of all, since a replay that is cut off at MAX_EVENTS adds one behind them.
+    newest = BuildEvent.objects.filter(build_id=build.id).aggregate(seq=Max("seq"))["seq"]
+    text = json.dumps([build.id.hex, build.state, from_seq, newest, told])
     return Replay(
         build_id=build.id,
         state=build.state,

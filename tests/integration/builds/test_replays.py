@@ -226,6 +226,19 @@ def test_replay__of_a_replay__skips_it(api: ApiCaller) -> None:
     assert names == [(1, "build.created"), (2, "build.replayed"), (3, "build.replayed")]
 
 
+def test_replay__of_more_than_one_takes__is_cut_off_and_its_digest_still_good_for_one(
+    api: ApiCaller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # B-08
+    monkeypatch.setattr("builds.services.replay.MAX_EVENTS", 2)
+    build = deployed(make_project(api.organization.id))
+    plan = api.post(path_of(build), {}).json()
+    order = {"dryRun": False, "planDigest": plan["planDigest"]}
+
+    assert api.post(path_of(build), order).json()["lastSeq"] == 2
+    assert_refused(api.post(path_of(build), order), 409, "REPLAY_PLAN_CHANGED")
+
+
 @pytest.mark.parametrize(
     "order",
     [
