@@ -27,7 +27,7 @@ from flagship.api.pagination import CursorPage
 from flagship.api.preconditions import etag_parameter, if_match_parameter, read_if_match
 from flagship.api.schema import page_of
 from flagship.api.serializers import PageQuery, StrictSerializer, read_body, read_query
-from flagship.errors.requests import PreconditionFailed, PreconditionRequired
+from flagship.errors.requests import PreconditionFailed
 
 SCOPES = {
     "GET": "builds:read",
@@ -89,7 +89,7 @@ class ProjectDetail(APIView):
     scopes = SCOPES
     refusals = {
         "GET": (ProjectNotFound,),
-        "PUT": (*CHANGE_REFUSALS, PreconditionRequired),
+        "PUT": CHANGE_REFUSALS,
         "PATCH": CHANGE_REFUSALS,
     }
 
@@ -103,23 +103,23 @@ class ProjectDetail(APIView):
         return answer(project)
 
     @extend_schema(
-        parameters=[if_match_parameter(is_required=True), etag_parameter(200)],
+        parameters=[if_match_parameter(), etag_parameter(200)],
         request=ProjectFields,
         responses=ProjectSerializer,
     )
     def put(self, request: Request, project_id: str) -> Response:
         """Replace what can be changed about a project; a field left out gets its default."""
-        if_match = read_if_match(request, is_required=True)
+        if_match = read_if_match(request)
         return answer(_update(request, project_id, ProjectFields, if_match))
 
     @extend_schema(
-        parameters=[if_match_parameter(is_required=False), etag_parameter(200)],
+        parameters=[if_match_parameter(), etag_parameter(200)],
         request=ProjectPatch,
         responses=ProjectSerializer,
     )
     def patch(self, request: Request, project_id: str) -> Response:
         """Change some fields of a project."""
-        if_match = read_if_match(request, is_required=False)
+        if_match = read_if_match(request)
         return answer(_update(request, project_id, ProjectPatch, if_match))
 
 

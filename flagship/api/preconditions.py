@@ -6,17 +6,15 @@ from django.utils.http import parse_etags
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
 
-from flagship.errors.requests import PreconditionRequired, ValidationFailed
+from flagship.errors.requests import ValidationFailed
 
 
-def read_if_match(request: Request, *, is_required: bool) -> frozenset[str] | None:
+def read_if_match(request: Request) -> frozenset[str] | None:
     """Return the ETags of which the subject must have one; None where any state will do.
 
-    Raises: PreconditionRequired; ValidationFailed for what is no list of ETags.
+    Raises: ValidationFailed for what is no list of ETags.
     """
     text = request.headers.get("If-Match")
-    if text is None and is_required:
-        raise PreconditionRequired
     if text is None or text.strip() == "*":
         return None
     tags = parse_etags(text)
@@ -25,13 +23,13 @@ def read_if_match(request: Request, *, is_required: bool) -> frozenset[str] | No
     return frozenset(tags)
 
 
-def if_match_parameter(*, is_required: bool) -> OpenApiParameter:
+def if_match_parameter() -> OpenApiParameter:
     """Describe the header for OpenAPI."""
     return OpenApiParameter(
         "If-Match",
         str,
         OpenApiParameter.HEADER,
-        required=is_required,
+        required=False,
         description="The ETag that was read, or `*` for any state.",
     )
 

@@ -80,15 +80,6 @@ class PreconditionFailed(Refusal):
     example = {"currentETag": '"proj-8"'}
 
 
-class PreconditionRequired(Refusal):
-    """A replacement that does not say what it replaces."""
-
-    code = "PRECONDITION_REQUIRED"
-    status = 428
-    title = "This request replaces the subject and must say which state of it."
-    next_step = "Send the ETag of the last read in If-Match, or `*` to replace whatever is there."
-
-
 class PayloadTooLarge(Refusal):
     """The body is over the route's limit; it was not read."""
 
