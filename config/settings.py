@@ -192,6 +192,12 @@ WORKER_DB_CONNECTIONS = env.int("WORKER_DB_CONNECTIONS", 32)
 # A worker whose database is away for this long leaves with exit code 1; it is started anew.
 WORKER_AWAY_LIMIT_S = env.float("WORKER_AWAY_LIMIT_S", 30.0)
 
+# --- Credits ----------------------------------------------------------------------------------
+# How long a hold may last in all, however often it is extended; a constraint stops at a week.
+RESERVATION_CEILING_S = env.float(
+    "RESERVATION_CEILING_S", 4 * 3600.0, validate=validate.Range(min=1800, max=7 * 24 * 3600)
+)
+
 # --- Builds -----------------------------------------------------------------------------------
 # auto: bubblewrap where present; required: refuse to build without it; off: never.
 BUILD_SANDBOX = env.str(
@@ -263,6 +269,9 @@ _NAVIGATION: dict[str, list[dict[str, Any]]] = {
         _page("Accounts", "account_balance_wallet", "credits.account"),
         _page("Reservations", "lock_clock", "credits.reservation"),
         _page("Entries", "receipt_long", "credits.entry"),
+        _page("Grants", "toll", "credits.lot"),
+        _page("Statements", "verified", "credits.statement"),
+        _page("Freezes", "ac_unit", "credits.freeze"),
         _page("Packages", "sell", "credits.package"),
     ],
     "Platform": [

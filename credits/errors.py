@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import uuid
+from datetime import UTC, datetime
 from typing import Any
 
 from jobs.errors import Refusal
+from jobs.ids import public_id
 
 
 class AccountNotFound(Refusal):
@@ -25,11 +28,18 @@ class InsufficientCredits(Refusal):
     next_step = "Buy the recommended package, or ask for less; then send the same request again."
 
     def __init__(
-        self, *, required: int, available: int, package: dict[str, Any] | None = None
+        self,
+        *,
+        required: int,
+        available: int,
+        package: dict[str, Any] | None = None,
+        holds: dict[str, Any] | None = None,
     ) -> None:
-        """Say what is missing. `package`: code, price (cents), credits, base_price, base_credits.
+        """Say what is missing, what would cover it, and which holds block the money.
 
-        Units: whole credits.
+        `package`: code, price (cents), credits, base_price, base_credits. `holds`: total, count,
+        fits_at, and `first`, the holds that end first: id, credits, subject_type, subject_id,
+        expires_at. Units: whole credits; times as ISO 8601 texts.
         """
         super().__init__(
             f"User requires {required - available} more credits",
@@ -37,6 +47,7 @@ class InsufficientCredits(Refusal):
                 "required": required,
                 "available": available,
                 "recommendation": _recommendation(package) if package else None,
+                **_blocking(holds or {}),
             },
         )
 
@@ -57,6 +68,15 @@ class ReservationExpired(Refusal):
     status = 409
     title = "The reservation expired and its credits went back to the account."
     next_step = "Make a new reservation."
+
+
+class ReservationCeilingReached(Refusal):
+    """The hold lasts as long as one may already (C-02)."""
+
+    code = "RESERVATION_CEILING_REACHED"
+    status = 409
+    title = "The reservation cannot be extended any further."
+    next_step = "Finish before `data.expires`; after that commit late, or make a new reservation."
 
 
 class ReservationAlreadyCommitted(Refusal):
@@ -93,6 +113,81 @@ class ReferenceReused(Refusal):
     status = 422
     title = "This reference was used before for another amount or subject."
     next_step = "Send the very same request again, or choose a new reference for a new one."
+
+
+class LedgerEntryNotFound(Refusal):
+    """The organization's account has no such entry."""
+
+    code = "LEDGER_ENTRY_NOT_FOUND"
+    status = 404
+    title = "The account has no such entry."
+    next_step = "Check the entry's number; GET /v1/credits/entries lists yours."
+
+
+class EntryNotReversible(Refusal):
+    """Only what was granted or charged can be undone."""
+
+    code = "ENTRY_NOT_REVERSIBLE"
+    status = 422
+    title = "Only a grant, or a charge of at least one credit, can be reversed."
+    next_step = "Name the entry of a grant or of a commit."
+
+
+class ReversalTooLarge(Refusal):
+    """More would be undone than is left of the original, or than a grant still has unspent."""
+
+    code = "REVERSAL_TOO_LARGE"
+    status = 422
+    title = "So much of this entry cannot be reversed; `data.reversible` credits can."
+    next_step = "Reverse at most `data.reversible` credits."
+
+
+class CreditAccountFrozen(Refusal):
+    """The reconciler found a contradiction in the account; nothing is charged on it (C-06)."""
+
+    code = "CREDIT_ACCOUNT_FROZEN"
+    status = 409
+    title = "Nothing is charged on this account until an operator has looked at it."
+    next_step = "Try again later; reservations can still be made, extended and released."
+
+
+class FreezeNotOpen(Refusal):
+    """There is no such freeze, or it was lifted."""
+
+    code = "FREEZE_NOT_OPEN"
+    status = 409
+    title = "The freeze has been lifted already."
+    next_step = "Nothing is left to do; charges are taken."
+
+
+def _blocking(holds: dict[str, Any]) -> dict[str, Any]:
+    """Return the holds as a caller reads them: those that end first, and when it would fit.
+
+    `fitsAt` is when so many will have run out that the request fits, if none is extended and no
+    credits lapse; None where they would not suffice.
+    """
+    return {
+        "held": holds.get("total", 0),
+        "heldBy": holds.get("count", 0),
+        "holds": [
+            {
+                "reservationId": public_id("res", uuid.UUID(hold["id"])),
+                "credits": hold["credits"],
+                "subjectType": hold["subject_type"],
+                "subjectId": hold["subject_id"],
+                "expires": _moment(hold["expires_at"]),
+            }
+            for hold in holds.get("first", [])
+        ],
+        "fitsAt": _moment(holds.get("fits_at")),
+    }
+
+
+def _moment(text: str | None) -> str | None:
+    """Write the database's time as every answer has it: UTC, microseconds, Z."""
+    if text is None:
+        return None
+    return f"{datetime.fromisoformat(text).astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
 
 
 def _recommendation(package: dict[str, Any]) -> dict[str, Any]:

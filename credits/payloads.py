@@ -15,3 +15,17 @@ class ExpireReservations(Payload):
     KIND: ClassVar[str] = "credits.expire_reservations"
 
     limit: int = Field(default=1000, ge=1, le=100_000, description="Holds looked at in one run.")
+
+
+class LapseGrants(Payload):
+    """Let overdue grants lapse; safe any number of times, what has lapsed is gone."""
+
+    KIND: ClassVar[str] = "credits.lapse_grants"
+
+    limit: int = Field(default=1000, ge=1, le=100_000, description="Accounts looked at in one run.")
+
+
+class ReconcileCredits(Payload):
+    """Prove every account from its entries, write the statements that are due; reads mostly."""
+
+    KIND: ClassVar[str] = "credits.reconcile"

@@ -17,10 +17,7 @@ class ReservationState(TextChoices):
 
 
 class EntryKind(TextChoices):
-    """What an entry does to its account.
-
-    `reversal` is kept free for a correction that undoes a grant or a charge by a new entry.
-    """
+    """What an entry does to its account."""
 
     OPEN = "open"
     GRANT = "grant"
@@ -28,6 +25,8 @@ class EntryKind(TextChoices):
     COMMIT = "commit"
     RELEASE = "release"
     EXPIRE = "expire"
+    LAPSE = "lapse"
+    REVERSAL = "reversal"
 
 
 # The entry that moves a held reservation, and where to: the database's triggers hold the same.
@@ -37,7 +36,17 @@ RESOLUTIONS: Final[dict[EntryKind, ReservationState]] = {
     EntryKind.EXPIRE: ReservationState.EXPIRED,
 }
 
+# What a reversal can undo.
+REVERSIBLE: Final = (EntryKind.GRANT, EntryKind.COMMIT)
+# Entries that are about an earlier one: the lot that lapses, the grant or charge that is undone.
+ABOUT_EARLIER: Final = (EntryKind.LAPSE, EntryKind.REVERSAL)
+
 # Seed 002: a reservation expires after 30 minutes (C-02).
 RESERVATION_EXPIRES_IN_S: Final = 1800.0
+# What no setting can lift: a constraint refuses a hold that lasts longer than this (C-02).
+RESERVATION_LIFE_MAX_S: Final = 7 * 24 * 3600.0
+# A lot of lower priority is burnt first; the triggers give this one where a grant names none.
+PRIORITY_DEFAULT: Final = 100
+PRIORITY_MAX: Final = 1000
 # The largest amount of one operation, in credits.
 MAX_AMOUNT_CREDITS: Final = 10**12

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from builds.models import Build, Project, Source
@@ -47,6 +48,31 @@ def make_overdue_hold(organization_id: uuid.UUID, amount: int = 150) -> Reserved
     hold = make_hold(organization_id, amount, expires_in_s=0.01)
     time.sleep(0.02)
     return hold
+
+
+def make_grant(organization_id: uuid.UUID, amount: int = 100, **terms: Any) -> int:
+    """Another grant to an organization; returns the number of its entry.
+
+    `lapses_in_s` seconds from now, where given, it lapses.
+    """
+    lapses_in_s = terms.pop("lapses_in_s", None)
+    if lapses_in_s is not None:
+        terms["lapses_at"] = datetime.now(UTC) + timedelta(seconds=lapses_in_s)
+    return grant_credits(
+        organization_id=organization_id,
+        amount_credits=amount,
+        reason="test",
+        actor="test",
+        reference=terms.pop("reference", uuid.uuid4().hex),
+        **terms,
+    ).entry_seq
+
+
+def make_overdue_grant(organization_id: uuid.UUID, amount: int = 100, **terms: Any) -> int:
+    """A grant past its time that nothing has swept yet."""
+    seq = make_grant(organization_id, amount, lapses_in_s=0.05, **terms)
+    time.sleep(0.06)
+    return seq
 
 
 # --- builds -----------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
-"""The operations console of credits, one file per noun; all of it read-only."""
+"""The operations console of credits, one file per noun; rows are read, never edited."""
 
 from __future__ import annotations
 
-from credits.admin import accounts, entries, packages, reservations
+from credits.admin import accounts, entries, lots, packages, proofs, reservations
 
-__all__ = ["accounts", "entries", "packages", "reservations"]
+__all__ = ["accounts", "entries", "lots", "packages", "proofs", "reservations"]

@@ -6,10 +6,14 @@ from datetime import UTC, datetime
 from typing import ClassVar
 
 from django.contrib import admin
+from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.decorators import display
 
 from credits.models import Reservation
+from credits.services.alerts import UNPAID
+from flagship.models import AuditEvent
 from jobs.admin import subjects
 from jobs.admin.base import ReadOnlyAdmin
 from jobs.admin.display import badge, moment, mono
@@ -58,6 +62,7 @@ class ReservationAdmin(ReadOnlyAdmin):
         "expires",
         "resolved",
         "renews_link",
+        "alerts",
     )
     readonly_fields = (
         "public",
@@ -69,6 +74,7 @@ class ReservationAdmin(ReadOnlyAdmin):
         "expires",
         "resolved",
         "renews_link",
+        "alerts",
     )
 
     @display(description="Reservation", ordering="id")
@@ -111,6 +117,19 @@ class ReservationAdmin(ReadOnlyAdmin):
     def renews_link(self, reservation: Reservation) -> SafeString | str:
         """The expired hold this one took the place of."""
         return subjects.link("reservation", reservation.renews_id)
+
+    @display(description="Unpaid")
+    def alerts(self, reservation: Reservation) -> SafeString | str:
+        """The alert of a commit that came too late: work was done and nothing was taken."""
+        subject_id = public_id(PREFIX, reservation.pk)
+        event = AuditEvent.objects.filter(
+            action=UNPAID, subject_type="reservation", subject_id=subject_id
+        ).first()
+        if event is None:
+            return "-"
+        address = reverse("admin:flagship_auditevent_change", args=[event.pk])
+        told = f"{event.data['unpaid']:,} credits"
+        return format_html('<a class="fs-link" href="{}">{}</a>', address, told)
 
     @display(description="State", ordering="state")
     def state_badge(self, reservation: Reservation) -> SafeString:

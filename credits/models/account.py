@@ -12,7 +12,7 @@ from jobs.ids import new_id
 
 
 class Account(models.Model):
-    """The four books of one organization, each the sum of the account's entries.
+    """The five books of one organization, each the sum of the account's entries.
 
     Moved by the entry trigger alone, one entry at a time: a deferred foreign key and the trigger
     `credits_account_moves_with_entry` both tie (last_seq, balance, reserved) to the latest entry.
@@ -29,10 +29,12 @@ class Account(models.Model):
     reserved = models.BigIntegerField(default=0, db_default=0)
     issued = models.BigIntegerField(default=0, db_default=0)
     charged = models.BigIntegerField(default=0, db_default=0)
+    lapsed = models.BigIntegerField(default=0, db_default=0)
     last_seq = models.BigIntegerField(default=0, db_default=0)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
+        permissions = [("grant_credits", "Can grant credits to an account")]
         constraints = [
             models.CheckConstraint(
                 name="credits_account_balance_not_negative", condition=Q(balance__gte=0)
@@ -43,7 +45,12 @@ class Account(models.Model):
             ),
             models.CheckConstraint(
                 name="credits_account_books_cancel",
-                condition=Q(balance=F("issued") - F("charged"), issued__gte=0, charged__gte=0),
+                condition=Q(
+                    balance=F("issued") - F("charged") - F("lapsed"),
+                    issued__gte=0,
+                    charged__gte=0,
+                    lapsed__gte=0,
+                ),
             ),
             models.CheckConstraint(
                 name="credits_account_last_seq_not_negative", condition=Q(last_seq__gte=0)

@@ -10,12 +10,19 @@ from django.db.models.functions import NullIf
 
 from credits.models.account import Account
 from credits.models.reservation import Reservation
-from credits.states import MAX_AMOUNT_CREDITS, RESOLUTIONS, EntryKind
+from credits.states import (
+    ABOUT_EARLIER,
+    MAX_AMOUNT_CREDITS,
+    PRIORITY_MAX,
+    RESOLUTIONS,
+    EntryKind,
+)
 
 
 def _kind(kind: EntryKind, **books: Any) -> Q:
     """State what an entry of a kind may move; books that are not named stay still."""
-    still = {"balance_delta": 0, "reserved_delta": 0, "issued_delta": 0, "charged_delta": 0}
+    still = {"balance_delta": 0, "reserved_delta": 0}
+    still |= {"issued_delta": 0, "charged_delta": 0, "lapsed_delta": 0}
     named = {name.split("__")[0] for name in books}
     rest = {name: value for name, value in still.items() if name not in named}
     return Q(kind=kind, **books, **rest)
@@ -28,9 +35,10 @@ _BOUND = {"reservation__isnull": False, "hold__isnull": False, "hold__gte": 1}
 class Entry(models.Model):
     """One movement of an account; never changed and never removed.
 
-    Whoever inserts gives account, kind, reservation, balance_delta, reason and reference; the
-    trigger `credits_entry_fill` fills in the rest under the account's lock. (account, seq) has no
-    gap, and each entry starts from the values its predecessor ended with, by foreign key.
+    Whoever inserts gives account, kind, reservation, balance_delta, reason and reference, of a
+    grant also priority and lapses_at, of a lapse or reversal the entry it is about; the trigger
+    `credits_entry_fill` fills in the rest under the account's lock. (account, seq) has no gap, and
+    each entry starts from the values its predecessor ended with, by foreign key.
     Units: whole credits.
     """
 
@@ -67,12 +75,19 @@ class Entry(models.Model):
     reserved_after = models.BigIntegerField()
     issued_delta = models.BigIntegerField()
     charged_delta = models.BigIntegerField()
+    lapsed_delta = models.BigIntegerField()
+    # Terms of the lot that a grant makes: the order it is burnt in, and until when.
+    priority = models.SmallIntegerField(null=True, blank=True)
+    lapses_at = models.DateTimeField(null=True, blank=True)
+    # The grant that lapses, the grant or charge that is undone; a foreign key, in SQL.
+    original_seq = models.BigIntegerField(null=True, blank=True)
     reason = models.TextField(default="", db_default="", blank=True)
     reference = models.TextField(default="", db_default="", blank=True)
     created_at = models.DateTimeField(editable=False)
 
     class Meta:
         verbose_name_plural = "entries"
+        permissions = [("reverse_entry", "Can reverse a grant or a charge")]
         constraints = [
             models.UniqueConstraint(name="credits_entry_seq_once", fields=["account", "seq"]),
             # What the account and the next entry point at.
@@ -96,6 +111,11 @@ class Entry(models.Model):
                 fields=["account", "reference"],
                 condition=Q(kind=EntryKind.GRANT) & ~Q(reference=""),
             ),
+            models.UniqueConstraint(
+                name="credits_entry_reversal_reference_once",
+                fields=["account", "reference"],
+                condition=Q(kind=EntryKind.REVERSAL) & ~Q(reference=""),
+            ),
             models.CheckConstraint(
                 name="credits_entry_balance_adds_up",
                 condition=Q(balance_after=F("balance_before") + F("balance_delta")),
@@ -106,7 +126,9 @@ class Entry(models.Model):
             ),
             models.CheckConstraint(
                 name="credits_entry_books_cancel",
-                condition=Q(balance_delta=F("issued_delta") - F("charged_delta")),
+                condition=Q(
+                    balance_delta=F("issued_delta") - F("charged_delta") - F("lapsed_delta")
+                ),
             ),
             models.CheckConstraint(
                 name="credits_entry_amount_in_range",
@@ -124,6 +146,24 @@ class Entry(models.Model):
                 | (~Q(kind=EntryKind.OPEN) & Q(seq__gte=1)),
             ),
             models.CheckConstraint(
+                name="credits_entry_grant_has_terms",
+                condition=Q(
+                    kind=EntryKind.GRANT,
+                    priority__isnull=False,
+                    priority__gte=0,
+                    priority__lte=PRIORITY_MAX,
+                )
+                & (Q(lapses_at__isnull=True) | Q(lapses_at__gt=F("created_at")))
+                | (~Q(kind=EntryKind.GRANT) & Q(priority__isnull=True, lapses_at__isnull=True)),
+            ),
+            models.CheckConstraint(
+                name="credits_entry_original_named",
+                condition=Q(
+                    kind__in=ABOUT_EARLIER, original_seq__isnull=False, original_seq__lt=F("seq")
+                )
+                | (~Q(kind__in=ABOUT_EARLIER) & Q(original_seq__isnull=True)),
+            ),
+            models.CheckConstraint(
                 name="credits_entry_kind_moves_its_books",
                 condition=_kind(EntryKind.OPEN, **_FREE)
                 | _kind(EntryKind.GRANT, **_FREE, balance_delta__gte=1, issued_delta__gte=1)
@@ -136,7 +176,19 @@ class Entry(models.Model):
                     charged_delta__gte=0,
                 )
                 | _kind(EntryKind.RELEASE, **_BOUND, reserved_delta=-F("hold"))
-                | _kind(EntryKind.EXPIRE, **_BOUND, reserved_delta=-F("hold")),
+                | _kind(EntryKind.EXPIRE, **_BOUND, reserved_delta=-F("hold"))
+                | _kind(EntryKind.LAPSE, **_FREE, balance_delta__lte=-1, lapsed_delta__gte=1)
+                | _kind(EntryKind.REVERSAL, **_FREE, balance_delta__lte=-1, issued_delta__lte=-1)
+                | _kind(EntryKind.REVERSAL, **_FREE, balance_delta__gte=1, charged_delta__lte=-1),
+            ),
+        ]
+        indexes = [
+            # How the account stood at a time.
+            models.Index(name="credits_entry_at", fields=["account", "created_at", "seq"]),
+            models.Index(
+                name="credits_entry_about",
+                fields=["account", "original_seq"],
+                condition=Q(original_seq__isnull=False),
             ),
         ]
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import ClassVar
 
 from django.db import models
 from django.db.models import F, Q
 
 from credits.models.account import Account
-from credits.states import MAX_AMOUNT_CREDITS, ReservationState
+from credits.states import MAX_AMOUNT_CREDITS, RESERVATION_LIFE_MAX_S, ReservationState
 from jobs.ids import new_id
 
 
@@ -63,6 +64,13 @@ class Reservation(models.Model):
             models.CheckConstraint(
                 name="credits_reservation_expires_later",
                 condition=Q(expires_at__gt=F("created_at")),
+            ),
+            # Also against "infinity": no hold keeps credits for ever.
+            models.CheckConstraint(
+                name="credits_reservation_life_bounded",
+                condition=Q(
+                    expires_at__lte=F("created_at") + timedelta(seconds=RESERVATION_LIFE_MAX_S)
+                ),
             ),
             # What the entry's foreign key names: whose reservation, and how much.
             models.UniqueConstraint(

@@ -12,15 +12,22 @@ from psycopg import sql
 
 from credits.errors import (
     AccountNotFound,
+    CreditAccountFrozen,
+    EntryNotReversible,
+    FreezeNotOpen,
     InsufficientCredits,
+    LedgerEntryNotFound,
     ReferenceReused,
     ReservationAlreadyCommitted,
     ReservationAlreadyReleased,
+    ReservationCeilingReached,
     ReservationExpired,
     ReservationNotFound,
     ReservationSubjectMismatch,
+    ReversalTooLarge,
 )
-from credits.metrics import EXPIRED_RESERVATIONS
+from credits.metrics import EXPIRED_RESERVATIONS, LAPSED_CREDITS
+from credits.models import Entry
 from flagship.services.audit import record
 from jobs.errors import Refusal
 from jobs.ids import public_id
@@ -37,7 +44,13 @@ _REFUSALS: Final[dict[str, type[Refusal]]] = {
     # The hold ran out between the function's look at the clock and the trigger's.
     "credits_reservation_expiry_moves_on": ReservationExpired,
     "credits_subject_mismatch": ReservationSubjectMismatch,
+    "credits_reservation_ceiling": ReservationCeilingReached,
     "credits_reference_reused": ReferenceReused,
+    "credits_entry_not_found": LedgerEntryNotFound,
+    "credits_entry_not_reversible": EntryNotReversible,
+    "credits_reversal_too_large": ReversalTooLarge,
+    "credits_account_frozen": CreditAccountFrozen,
+    "credits_freeze_not_open": FreezeNotOpen,
 }
 
 
@@ -73,6 +86,32 @@ def record_expired(
         record_on_reservation(
             "credits.reservation_expired", reservation_id, organization_id, actor, {}
         )
+
+
+def record_lapsed(
+    *, organization_id: uuid.UUID, entry_seqs: Iterable[int], actor: str = EXPIRER
+) -> None:
+    """Record the grants that lapsed, one audit event for each entry (C-05)."""
+    seqs = list(entry_seqs)
+    if not seqs:
+        return
+    entries = Entry.objects.filter(account__organization_id=organization_id, seq__in=seqs)
+    for entry in entries.order_by("seq"):
+        LAPSED_CREDITS.inc(-entry.balance_delta)
+        record(
+            action="credits.lapsed",
+            subject_type="account",
+            subject_id=str(entry.account_id),
+            organization_id=organization_id,
+            actor=actor,
+            data={"amount": -entry.balance_delta, "entry": entry.seq, "grant": entry.original_seq},
+        )
+
+
+def record_overdue(*, organization_id: uuid.UUID, row: dict[str, Any]) -> None:
+    """Record what an operation found overdue on its account, holds and grants."""
+    record_expired(organization_id=organization_id, reservation_ids=row["expired"])
+    record_lapsed(organization_id=organization_id, entry_seqs=row["lapsed"])
 
 
 def record_on_reservation(

@@ -12,12 +12,18 @@ import uuid
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.conf import settings
 from django.db import transaction
 
 from credits.errors import ReservationExpired
 from credits.metrics import LATE_COMMITS
-from credits.services.ledger import call_ledger, record_expired, record_on_reservation
-from credits.states import MAX_AMOUNT_CREDITS, RESERVATION_EXPIRES_IN_S
+from credits.services.alerts import alert_unpaid
+from credits.services.ledger import call_ledger, record_on_reservation, record_overdue
+from credits.states import (
+    MAX_AMOUNT_CREDITS,
+    RESERVATION_EXPIRES_IN_S,
+    RESERVATION_LIFE_MAX_S,
+)
 from jobs.ids import new_id, public_id
 
 logger = logging.getLogger("credits")
@@ -77,8 +83,8 @@ def reserve_credits(
     Source: C-01, C-02, C-05.
     """
     _require_amount(amount_credits, minimum=1)
-    if expires_in_s <= 0:
-        raise ValueError("a reservation lasts longer than no time")
+    if not 0 < expires_in_s <= RESERVATION_LIFE_MAX_S:
+        raise ValueError(f"a hold lasts longer than no time, {RESERVATION_LIFE_MAX_S:g} s at most")
     with transaction.atomic(savepoint=False):
         row = call_ledger(
             "credits_reserve",
@@ -91,7 +97,7 @@ def reserve_credits(
             expires_in_s,
             reference,
         )
-        record_expired(organization_id=organization_id, reservation_ids=row["expired"])
+        record_overdue(organization_id=organization_id, row=row)
         if row["is_new"]:
             told = {"amount": amount_credits, "subject": f"{subject_type} {subject_id}"}
             record_on_reservation(
@@ -121,7 +127,7 @@ def commit_reservation(
     Units: whole credits, 0 to 10**12.
     Raises: InsufficientCredits; ReservationExpired (alerted: work was done and is unpaid);
     ReservationAlreadyCommitted; ReservationAlreadyReleased; ReservationNotFound;
-    ReservationSubjectMismatch; ValueError out of range.
+    ReservationSubjectMismatch; CreditAccountFrozen; ValueError out of range.
     Source: C-01, C-03, C-05.
     """
     _require_amount(actual_credits, minimum=0)
@@ -135,18 +141,18 @@ def commit_reservation(
                 subject_id,
                 new_id(),
             )
-            record_expired(organization_id=organization_id, reservation_ids=row["expired"])
+            record_overdue(organization_id=organization_id, row=row)
             done = Committed(
                 reservation_id, row["charged"], row["refunded"], row["available"], row["renewal"]
             )
             if row["is_new"]:
                 _record_commit(done, organization_id, actor)
     except ReservationExpired:
-        LATE_COMMITS.labels("refused").inc()
-        logger.error(
-            "reservation.commit_refused_expired reservation=%s credits=%d",
-            public_id("res", reservation_id),
-            actual_credits,
+        alert_unpaid(
+            reservation_id=reservation_id,
+            organization_id=organization_id,
+            actual_credits=actual_credits,
+            actor=actor,
         )
         raise
     return done
@@ -162,7 +168,7 @@ def release_reservation(
     """
     with transaction.atomic(savepoint=False):
         row = call_ledger("credits_release_reservation", organization_id, reservation_id, reason)
-        record_expired(organization_id=organization_id, reservation_ids=row["expired"])
+        record_overdue(organization_id=organization_id, row=row)
         if row["is_new"]:
             told = {"released": row["released"], "reason": reason}
             record_on_reservation("credits.released", reservation_id, organization_id, actor, told)
@@ -174,15 +180,22 @@ def extend_reservation(
 ) -> datetime:
     """Let a live hold last at least `expires_in_s` from now; return when it expires.
 
-    The expiry never moves back; where it is later already, nothing is written.
+    The expiry never moves back; where it is later already, nothing is written. A hold lasts
+    RESERVATION_CEILING_S from when it was made at most: the extension that meets this ceiling is
+    cut to it, the next one is refused.
 
     Units: seconds; UTC.
-    Raises: ReservationExpired, ReservationAlreadyCommitted, ReservationAlreadyReleased,
-    ReservationNotFound.
+    Raises: ReservationCeilingReached, ReservationExpired, ReservationAlreadyCommitted,
+    ReservationAlreadyReleased, ReservationNotFound.
     Source: C-02 (a running build extends its own hold), C-05.
     """
     with transaction.atomic(savepoint=False):
-        row = call_ledger("credits_extend_reservation", reservation_id, expires_in_s)
+        row = call_ledger(
+            "credits_extend_reservation",
+            reservation_id,
+            expires_in_s,
+            settings.RESERVATION_CEILING_S,
+        )
         expires_at: datetime = row["expires_at"]
         if row["is_new"]:
             record_on_reservation(

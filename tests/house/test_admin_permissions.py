@@ -15,6 +15,7 @@ from jobs.admin.base import ReadOnlyAdmin
 
 APPS = ("jobs", "flagship", "credits", "builds")
 PEOPLE = {"auth.User", "auth.Group"}
+ACTIONS = {"requeue", "discard", "block", "grant", "reverse", "lift"}
 LINK_ACTIONS = ("actions_detail", "actions_row", "actions_list", "actions_submit_line")
 
 
@@ -58,6 +59,7 @@ def test_page__of_every_model_an_operator_needs__exists() -> None:
         *("jobs.FailedJob", "jobs.Job", "jobs.Schedule"),
         *("builds.Build", "builds.Project", "builds.Source"),
         *("credits.Account", "credits.Reservation", "credits.Entry", "credits.Package"),
+        *("credits.Lot", "credits.Statement", "credits.Freeze"),
         *("flagship.Organization", "flagship.ApiKey", "flagship.AuditEvent"),
     }
 
@@ -89,7 +91,13 @@ def test_action__as_a_link__exists_nowhere() -> None:
         assert [name for name in LINK_ACTIONS if getattr(page, name)] == [], label
 
 
-@pytest.mark.parametrize("model", ["jobs.FailedJob", "flagship.ApiKey"])
+@pytest.mark.parametrize(
+    "model",
+    [
+        *("jobs.FailedJob", "flagship.ApiKey"),
+        *("credits.Account", "credits.Entry", "credits.Freeze"),
+    ],
+)
 def test_permission__of_each_action__is_in_the_database(db: None, model: str) -> None:
     # D-06
     declared = {code for code, _ in apps.get_model(model)._meta.permissions}
@@ -116,10 +124,10 @@ def test_address__of_each_operators_action__answers_405_to_get(admin_client: Any
     actions = [
         path
         for path, _ in views(get_resolver().url_patterns)
-        if path.startswith("admin/") and path.rstrip("/").endswith(("requeue", "discard", "block"))
+        if path.startswith("admin/") and path.rstrip("/").rpartition("/")[2] in ACTIONS
     ]
 
-    assert len(actions) == 3
+    assert len(actions) == len(ACTIONS)
     for path in actions:
         address = path.replace("<int:object_id>", "1").replace("<uuid:object_id>", one)
         assert admin_client.get(f"/{address}").status_code == 405, address

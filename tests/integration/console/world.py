@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from django.db.models.functions import Now
 
@@ -13,6 +14,7 @@ from builds.services.projects import create_project
 from builds.services.submit import BuildOrder, create_build
 from credits.models import Package
 from credits.services import grant_credits, open_account
+from credits.services.ledger import call_ledger
 from flagship.models import Organization
 from flagship.services.api_keys import issue_api_key
 from flagship.services.organizations import create_organization
@@ -70,10 +72,20 @@ def make_world(name: str = "Acme Bakery") -> World:
             "next_run_at": datetime.now(UTC) + timedelta(seconds=7),
         },
     )
+    _proofs(name)
     Package.objects.get_or_create(
         code="starter", defaults={"name": "Starter", "price": 900, "credits": 500}
     )
     return World(organization, project, build, letter)
+
+
+def _proofs(name: str) -> None:
+    """Let the reconciler have written a statement, and frozen an account of somebody else."""
+    other = create_organization(name=f"{name} of old", actor="user:ana")
+    account = open_account(organization_id=other.id)
+    finding = {"rule": "account.balance", "subject": "", "expected": "5", "found": "7"}
+    call_ledger("credits_freeze_account", account.id, json.dumps([finding]))
+    call_ledger("credits_write_statement", date.today() - timedelta(days=2), 0)
 
 
 def _running_build(project: Project) -> Build:

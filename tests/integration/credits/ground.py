@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import uuid
+from datetime import date, timedelta
 from typing import Any
 
 import psycopg
 
-from credits.services import commit_reservation, release_reservation
+from credits.models import Account, Entry, Freeze
+from credits.services import commit_reservation, release_reservation, reverse_entry
+from credits.services.ledger import call_ledger
 from flagship.services.organizations import create_organization
-from tests.factories import make_account, make_hold, make_overdue_hold
+from tests.factories import make_account, make_hold, make_overdue_grant, make_overdue_hold
 
-TABLES = ("credits_account", "credits_reservation", "credits_entry", "credits_package")
+TABLES = (
+    *("credits_account", "credits_reservation", "credits_entry", "credits_package"),
+    *("credits_lot", "credits_draw", "credits_statement", "credits_freeze"),
+)
 
 
 def make_ground() -> dict[str, Any]:
     """Make it; return the names that attacks use as parameters.
 
-    Account `a` holds 1000 - 20 credits with four live holds; `b` belongs to somebody else; `none`
-    is an organization without an account.
+    Account `a` holds 1000 - 20 credits with four live holds; `b` belongs to somebody else, has a
+    grant past its time and is frozen; `none` is an organization without an account. There is a
+    statement of yesterday.
     """
     a, b = make_account(credits=1000), make_account(credits=500)
     names: dict[str, Any] = {
@@ -40,9 +47,22 @@ def make_ground() -> dict[str, Any]:
     make_hold(a, 25)
     make_hold(b, 25)
     overdue = make_overdue_hold(a, 80).reservation_id
+    names["charge"] = Entry.objects.get(reservation=committed, kind="commit").seq
+    reverse_entry(
+        organization_id=b, entry_seq=1, amount_credits=10, reason="x", actor="t", reference="undone"
+    )
+    names["overdue_grant"] = make_overdue_grant(b, 40)
+    names["freeze"] = _freeze(b)
+    call_ledger("credits_write_statement", date.today() - timedelta(days=1), 0)
     names |= {"committed": committed, "released": released, "expired": expired}
     names |= {"overdue": overdue, "foreign_expired": lapsed}
     return names
+
+
+def _freeze(organization_id: uuid.UUID) -> int:
+    account = Account.objects.get(organization_id=organization_id)
+    call_ledger("credits_freeze_account", account.id, '[{"rule": "ground"}]')
+    return Freeze.objects.get(account=account).id
 
 
 def complete(connection: psycopg.Connection[Any], names: dict[str, Any]) -> dict[str, Any]:

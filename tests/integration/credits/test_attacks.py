@@ -48,7 +48,7 @@ def failures(
 
 def test_attack_list__is_long_enough_and_without_repetition() -> None:
     # P20
-    assert len({attack.statements for attack in ATTACKS}) == len(ATTACKS) >= 150
+    assert len({attack.statements for attack in ATTACKS}) == len(ATTACKS) >= 240
 
 
 def test_ledger__attacked_as_owner__refuses_and_keeps_everything(

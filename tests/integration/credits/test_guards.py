@@ -43,14 +43,24 @@ def check_of_hold(refuses_by: str) -> tuple[str, str]:
     )
 
 
+def check_of_original(refuses_by: str) -> tuple[str, str]:
+    return refuses_by, (
+        "CREATE OR REPLACE FUNCTION credits_entry_check_original(p_entry credits_entry,"
+        " p_original credits_entry) RETURNS void LANGUAGE sql AS 'SELECT'"
+    )
+
+
 ACCOUNT, HOLD, ENTRY = "credits_account", "credits_reservation", "credits_entry"
+LOT, DRAW = "credits_lot", "credits_draw"
+STATEMENT, FREEZE = "credits_statement", "credits_freeze"
 MOVES = trigger(ACCOUNT, "credits_account_moves_with_entry", "credits_account_next_seq")
 LAST_ENTRY = constraint(ACCOUNT, "credits_account_last_entry")
 FILL = trigger(ENTRY, "credits_entry_fill")
+SPENDS = trigger(ENTRY, "credits_entry_spends_lots", "credits_lots_equal_balance")
 FOREIGN_FIRST = (
     "INSERT INTO credits_entry (created_at, account_id, seq, kind, {0}, balance_before,"
     " balance_delta, balance_after, reserved_before, reserved_delta, reserved_after, issued_delta,"
-    " charged_delta)"
+    " charged_delta, lapsed_delta, priority)"
     " SELECT now(), a.id, a.last_seq + 1, {1} FROM credits_account a WHERE a.id = %(account)s"
 )
 
@@ -164,36 +174,44 @@ WALLS = {
         FOREIGN_FIRST.format(
             "reservation_id, hold",
             "'release', %(foreign)s, 70, a.balance, 0, a.balance, a.reserved, -70,"
-            " a.reserved - 70, 0, 0",
+            " a.reserved - 70, 0, 0, 0, NULL",
         ),
         (FILL, constraint(ENTRY, "credits_entry_names_its_hold")),
     ),
     "entry that starts elsewhere": Wall(
         FOREIGN_FIRST.format(
             "reason",
-            "'grant', 'x', a.balance + 500, 5, a.balance + 505, a.reserved, 0, a.reserved, 5, 0",
+            "'grant', 'x', a.balance + 500, 5, a.balance + 505, a.reserved, 0, a.reserved, 5, 0, 0,"
+            " 100",
         ),
         (
             FILL,
             constraint(ENTRY, "credits_entry_follows_previous"),
             constraint(ACCOUNT, "credits_account_books_cancel"),
+            SPENDS,
         ),
     ),
     "entry that does not add up": Wall(
         FOREIGN_FIRST.format(
             "reason",
-            "'grant', 'x', a.balance, 5, a.balance + 500, a.reserved, 0, a.reserved, 5, 0",
+            "'grant', 'x', a.balance, 5, a.balance + 500, a.reserved, 0, a.reserved, 5, 0, 0, 100",
         ),
         (
             FILL,
             constraint(ENTRY, "credits_entry_balance_adds_up"),
             constraint(ACCOUNT, "credits_account_books_cancel"),
+            SPENDS,
         ),
     ),
     "grant that takes": Wall(
         "INSERT INTO credits_entry (account_id, kind, balance_delta)"
         " VALUES (%(account)s, 'grant', -5)",
-        (constraint(ENTRY, "credits_entry_kind_moves_its_books"),),
+        (
+            constraint(ENTRY, "credits_entry_kind_moves_its_books"),
+            constraint(LOT, "credits_lot_amount_positive"),
+            constraint(LOT, "credits_lot_remaining_in_range"),
+            SPENDS,
+        ),
     ),
     "grant made twice": Wall(
         "WITH one AS (INSERT INTO credits_entry (account_id, kind, balance_delta, reference)"
@@ -202,6 +220,93 @@ WALLS = {
         " VALUES (%(account)s, 'grant', 5, (SELECT reference FROM credits_entry"
         " WHERE account_id = %(account)s AND kind = 'grant'))",
         (index("credits_entry_grant_reference_once"),),
+    ),
+    "lot emptied by hand": Wall(
+        "UPDATE credits_lot SET remaining = 0 WHERE account_id = %(account)s",
+        (trigger(LOT, "credits_lot_moves_with_draw"),),
+    ),
+    "lot made from nothing": Wall(
+        "INSERT INTO credits_lot (account_id, seq, amount, remaining, priority, created_at)"
+        " VALUES (%(account)s, 0, 50, 50, 0, now())",
+        (trigger(LOT, "credits_lot_starts_empty"),),
+    ),
+    "lot removed": Wall(
+        "DELETE FROM credits_lot WHERE account_id = %(account)s",
+        (
+            trigger(LOT, "credits_lot_append_only"),
+            constraint(DRAW, "credits_draw_names_its_lot"),
+        ),
+    ),
+    "draw that no entry made": Wall(
+        "INSERT INTO credits_draw (account_id, seq, lot_seq, number, amount, remaining_after)"
+        " VALUES (%(account)s, 2, 1, 99, -5, 975)",
+        (
+            trigger(DRAW, "credits_draw_fill"),
+            trigger(LOT, "credits_lot_moves_with_draw"),
+        ),
+    ),
+    "draw on a lot that is not there": Wall(
+        "INSERT INTO credits_draw (account_id, seq, lot_seq, number, amount, remaining_after)"
+        " VALUES (%(account)s, 2, 77, 1, -5, 0)",
+        (
+            trigger(DRAW, "credits_draw_fill"),
+            constraint(DRAW, "credits_draw_names_its_lot"),
+        ),
+    ),
+    "draws rewritten": Wall(
+        "UPDATE credits_draw SET amount = amount - 1",
+        (trigger(DRAW, "credits_draw_append_only"),),
+    ),
+    "more given back than was charged": Wall(
+        "INSERT INTO credits_entry (account_id, kind, original_seq, balance_delta)"
+        " VALUES (%(account)s, 'reversal', %(charge)s, 21)",
+        (
+            check_of_original("credits_reversal_within_original"),
+            constraint(ACCOUNT, "credits_account_books_cancel"),
+            trigger(ENTRY, "credits_entry_spends_lots"),
+        ),
+    ),
+    "grant lapsed that never does": Wall(
+        "INSERT INTO credits_entry (account_id, kind, original_seq, balance_delta)"
+        " VALUES (%(account)s, 'lapse', 1, -5)",
+        (check_of_original("credits_entry_lapse_when_due"),),
+    ),
+    "reversal made twice": Wall(
+        "INSERT INTO credits_entry (account_id, kind, original_seq, balance_delta, reference)"
+        " VALUES (%(other)s, 'reversal', 1, -1, 'undone')",
+        (index("credits_entry_reversal_reference_once"),),
+    ),
+    "hold for ever": Wall(
+        "UPDATE credits_reservation SET expires_at = 'infinity' WHERE id = %(held)s",
+        (constraint(HOLD, "credits_reservation_life_bounded"),),
+    ),
+    "statement rewritten": Wall(
+        "UPDATE credits_statement SET drifting = 7",
+        (trigger(STATEMENT, "credits_statement_append_only"),),
+    ),
+    "statement that follows nothing": Wall(
+        "INSERT INTO credits_statement (number, day, accounts, entries, balance, reserved, issued,"
+        " charged, lapsed, drifting, digest, previous_hash, hash)"
+        " VALUES (1, current_date, 0, 0, 0, 0, 0, 0, 0, 0, 'd', 'p', 'h')",
+        (
+            trigger(STATEMENT, "credits_statement_follows"),
+            constraint(STATEMENT, "credits_statement_follows_previous"),
+        ),
+    ),
+    "freeze forgotten": Wall(
+        "DELETE FROM credits_freeze", (trigger(FREEZE, "credits_freeze_append_only"),)
+    ),
+    "freeze explained away": Wall(
+        "UPDATE credits_freeze SET findings = '[]'",
+        (trigger(FREEZE, "credits_freeze_lifts_once"),),
+    ),
+    "freeze lifted by nobody": Wall(
+        "UPDATE credits_freeze SET lifted_at = now()",
+        (constraint(FREEZE, "credits_freeze_lifted_by_somebody"),),
+    ),
+    "account frozen twice": Wall(
+        "INSERT INTO credits_freeze (account_id, findings) VALUES (%(other)s, '[]')",
+        (index("credits_freeze_one_open"),),
     ),
     "history rewritten": Wall(
         "UPDATE credits_entry SET reason = 'other'",
@@ -264,9 +369,12 @@ def test_guards__taken_away_one_by_one__are_what_refuses(
     assert fingerprint(owner_db) == before
 
 
-@pytest.mark.parametrize("table", [ACCOUNT, HOLD, ENTRY])
+@pytest.mark.parametrize(
+    ("table", "count"),
+    [(ACCOUNT, 4), (HOLD, 4), (ENTRY, 4), (LOT, 3), (DRAW, 3), (STATEMENT, 2), (FREEZE, 2)],
+)
 def test_triggers__of_the_ledger__are_enabled_always(
-    owner_db: psycopg.Connection[Any], table: str
+    owner_db: psycopg.Connection[Any], table: str, count: int
 ) -> None:
     # C-04: replica role skips every other trigger
     rows = owner_db.execute(
@@ -275,7 +383,7 @@ def test_triggers__of_the_ledger__are_enabled_always(
         (table,),
     ).fetchall()
 
-    assert len(rows) >= 3
+    assert len(rows) == count
     assert {enabled for _, enabled in rows} == {"A"}
 
 
@@ -289,7 +397,7 @@ def test_functions__of_the_ledger__run_as_owner_with_a_fixed_path(
         " FROM pg_proc WHERE proname LIKE 'credits\\_%'"
     ).fetchall()
 
-    assert len(rows) >= 25
+    assert len(rows) >= 44
     path = ["search_path=pg_catalog, public, pg_temp"]
     assert [name for name, config, *_ in rows if config != path] == []
     assert [name for name, _, definer, is_trigger, _ in rows if is_trigger and not definer] == []

@@ -11,6 +11,7 @@ import pytest
 
 from credits.errors import (
     ReservationAlreadyCommitted,
+    ReservationCeilingReached,
     ReservationExpired,
 )
 from credits.metrics import LATE_COMMITS
@@ -19,7 +20,6 @@ from credits.selectors import Funds, get_funds
 from credits.services import (
     extend_reservation,
 )
-from jobs.ids import public_id
 from tests.factories import make_account, make_hold, make_overdue_hold
 from tests.integration.credits.acts import audited, commit, refused, release
 from tests.ledger import assert_ledger_adds_up
@@ -64,26 +64,6 @@ def test_commit__late_with_nothing_used__charges_nothing() -> None:
     assert (done.charged, done.refunded, done.new_balance) == (0, 150, 150)
     refused(organization, ReservationAlreadyCommitted, lambda: commit(organization, hold, 1))
     assert_ledger_adds_up()
-
-
-# C-03: raises an alert
-def test_commit__overdue_and_credits_gone__is_refused_with_an_alert(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    organization = make_account(credits=150)
-    hold = make_overdue_hold(organization)
-    make_hold(organization, 100)
-    before = LATE_COMMITS.labels("refused")._value.get()
-
-    refusal = refused(organization, ReservationExpired, lambda: commit(organization, hold, 51))
-
-    assert (refusal.status, refusal.code) == (409, "RESERVATION_EXPIRED")
-    assert LATE_COMMITS.labels("refused")._value.get() == before + 1
-    alert = (
-        f"reservation.commit_refused_expired reservation={public_id('res', hold.reservation_id)}"
-    )
-    assert alert in caplog.text
-    assert commit(organization, hold, 50).new_balance == 0
 
 
 # C-02: availability ignores an expired hold even before the sweep
@@ -147,3 +127,35 @@ def test_extend__live_hold__moves_the_expiry_forward_only() -> None:
     assert Reservation.objects.get(id=hold.reservation_id).expires_at == later
     assert audited(organization).count("credits.reservation_extended") == 1
     assert_ledger_adds_up()
+
+
+# C-02: up to a ceiling
+def test_extend__up_to_the_ceiling__is_cut_there_and_then_refused(settings: Any) -> None:
+    settings.RESERVATION_CEILING_S = 1000.0
+    organization = make_account()
+    hold = make_hold(organization, expires_in_s=600)
+    made_at = Reservation.objects.get(id=hold.reservation_id).created_at
+
+    def extend(seconds: float) -> Any:
+        return extend_reservation(reservation_id=hold.reservation_id, expires_in_s=seconds)
+
+    assert extend(700) > hold.expires_at
+    assert extend(1800) == made_at + timedelta(seconds=1000)
+    refusal = refused(organization, ReservationCeilingReached, lambda: extend(1800))
+    assert (refusal.status, refusal.data["ceilingSeconds"]) == (409, 1000)
+    # What it has already is not refused.
+    assert extend(60) == made_at + timedelta(seconds=1000)
+    assert audited(organization).count("credits.reservation_extended") == 2
+
+
+def test_extend__made_to_last_longer_than_the_ceiling__is_refused_any_more(settings: Any) -> None:
+    # C-02
+    settings.RESERVATION_CEILING_S = 60.0
+    organization = make_account()
+    hold = make_hold(organization, expires_in_s=600)
+
+    refused(
+        organization,
+        ReservationCeilingReached,
+        lambda: extend_reservation(reservation_id=hold.reservation_id, expires_in_s=900),
+    )

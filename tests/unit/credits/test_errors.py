@@ -50,4 +50,7 @@ def test_insufficient_credits__no_package_large_enough__recommends_none() -> Non
     # E-03
     refusal = InsufficientCredits(required=10**12, available=0)
 
-    assert refusal.data == {"required": 10**12, "available": 0, "recommendation": None}
+    assert refusal.data == {
+        **{"required": 10**12, "available": 0, "recommendation": None},
+        **{"held": 0, "heldBy": 0, "holds": [], "fitsAt": None},
+    }

@@ -8,6 +8,7 @@ from __future__ import annotations
 from tests.integration.credits.attacks.accounts import ACCOUNT_INSERTS, ACCOUNT_UPDATES, REMOVALS
 from tests.integration.credits.attacks.calls import BY_APPLICATION_ROLE, CALLS
 from tests.integration.credits.attacks.entries import ENTRY_INSERTS
+from tests.integration.credits.attacks.lots import LOT_ENTRIES, LOTS, PROOFS
 from tests.integration.credits.attacks.reservations import RESERVATION_INSERTS, RESERVATION_UPDATES
 from tests.integration.credits.attacks.shape import Attack
 
@@ -20,5 +21,8 @@ ATTACKS = [
     *RESERVATION_INSERTS,
     *RESERVATION_UPDATES,
     *ENTRY_INSERTS,
+    *LOTS,
+    *LOT_ENTRIES,
+    *PROOFS,
     *CALLS,
 ]

@@ -1,16 +1,17 @@
-"""Reads of the ledger."""
+"""What an organization has now: its funds, entries and holds."""
 
 from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.db.models import BigIntegerField, DateTimeField, Func, OuterRef, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
 
 from credits.errors import AccountNotFound
-from credits.models import Account, Entry, Reservation
+from credits.models import Account, Entry, Lot, Reservation
 from credits.states import ReservationState
 
 
@@ -31,34 +32,42 @@ class ClockTimestamp(Func):
 
 
 def get_funds(*, organization_id: uuid.UUID) -> Funds:
-    """Return what the organization has; a hold past its expiry counts as free already.
+    """Return what the organization has; what is overdue counts as free, or gone, already.
+
+    A hold past its expiry is free. What a grant past its time has left is gone, except the part
+    that holds still need.
 
     Raises: AccountNotFound.
     Source: C-02.
     """
-    overdue = (
-        Reservation.objects.filter(
-            account=OuterRef("id"),
-            state=ReservationState.HELD,
-            expires_at__lte=ClockTimestamp(),
-        )
-        .values("account")
-        .annotate(total=Sum("amount"))
-        .values("total")
+    holds = Reservation.objects.filter(
+        account=OuterRef("id"), state=ReservationState.HELD, expires_at__lte=ClockTimestamp()
+    )
+    lots = Lot.objects.filter(
+        account=OuterRef("id"), remaining__gt=0, lapses_at__lte=ClockTimestamp()
     )
     row = (
         Account.objects.filter(organization_id=organization_id)
         .values_list(
             "balance",
             "reserved",
-            Coalesce(Subquery(overdue, output_field=BigIntegerField()), 0),
+            _total(holds, "amount"),
+            _total(lots, "remaining"),
         )
         .first()
     )
     if row is None:
         raise AccountNotFound
-    balance, reserved, freed = row
-    return Funds(balance, reserved - freed, balance - reserved + freed)
+    balance, reserved, freed, overdue = row
+    free = balance - reserved + freed
+    lapsed = min(free, overdue)
+    return Funds(balance - lapsed, reserved - freed, free - lapsed)
+
+
+def _total(rows: QuerySet[Any], column: str) -> Coalesce:
+    """Sum a column of the account's rows, as a part of a larger query; 0 where there are none."""
+    total = rows.order_by().values("account").annotate(total=Sum(column)).values("total")
+    return Coalesce(Subquery(total, output_field=BigIntegerField()), 0)
 
 
 def list_entries(*, organization_id: uuid.UUID, kind: str = "") -> QuerySet[Entry]:

@@ -1,0 +1,33 @@
+"""Reads of the ledger, one file per question."""
+
+from __future__ import annotations
+
+from credits.selectors.funds import (
+    Funds,
+    get_funds,
+    get_reservation,
+    list_entries,
+    list_overdue_reservations,
+)
+from credits.selectors.history import BalanceAt, csv_lines, get_balance_at, json_lines
+from credits.selectors.lots import list_accounts_with_overdue_lots
+from credits.selectors.proof import Finding, account_findings, list_account_ids
+from credits.selectors.statements import broken_statements, days_to_state
+
+__all__ = [
+    "BalanceAt",
+    "Finding",
+    "Funds",
+    "account_findings",
+    "broken_statements",
+    "csv_lines",
+    "days_to_state",
+    "get_balance_at",
+    "get_funds",
+    "get_reservation",
+    "json_lines",
+    "list_account_ids",
+    "list_accounts_with_overdue_lots",
+    "list_entries",
+    "list_overdue_reservations",
+]
