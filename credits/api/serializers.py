@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import UTC, datetime
 from typing import Any
 
 from rest_framework import serializers
@@ -90,6 +91,32 @@ class AccountAnswer(StrictSerializer):
     available = serializers.IntegerField()
 
 
+class AccountQuery(StrictSerializer):
+    """When to look."""
+
+    at = serializers.DateTimeField(
+        required=False, help_text="A time that is over: the balance as the ledger stood then."
+    )
+
+    def validate_at(self, value: datetime) -> datetime:
+        """Refuse a time to come: nobody knows."""
+        if value > datetime.now(UTC):
+            raise serializers.ValidationError("Must not lie in the future.")
+        return value
+
+
+class StatementQuery(StrictSerializer):
+    """Where to go on."""
+
+    after_seq = serializers.IntegerField(
+        required=False,
+        default=-1,
+        min_value=-1,
+        max_value=2**62,
+        help_text="Number of the last entry you have; a stream that broke off goes on behind it.",
+    )
+
+
 class EntryQuery(PageQuery):
     """What entries can be narrowed down by."""
 
@@ -106,5 +133,14 @@ class EntryAnswer(StrictSerializer):
     balance_after = serializers.IntegerField()
     reserved_delta = serializers.IntegerField()
     reserved_after = serializers.IntegerField()
+    original_seq = serializers.IntegerField(
+        allow_null=True, help_text="The grant that lapsed, the grant or charge that was reversed."
+    )
+    priority = serializers.IntegerField(
+        allow_null=True, help_text="Of a grant: lower is burnt first."
+    )
+    lapses_at = serializers.DateTimeField(
+        allow_null=True, help_text="Of a grant: until when it can be used; null for ever."
+    )
     reason = serializers.CharField()
     created_at = serializers.DateTimeField()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from django.http import StreamingHttpResponse
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from credits.api.keys import idempotency_key
+from credits.api.renderers import CsvRenderer, JsonLinesRenderer
 from credits.api.serializers import (
     AccountAnswer,
+    AccountQuery,
     CommitAnswer,
     CommitBody,
     EntryAnswer,
@@ -18,9 +22,16 @@ from credits.api.serializers import (
     ReleaseBody,
     ReserveAnswer,
     ReserveBody,
+    StatementQuery,
 )
 from credits.errors import ReferenceReused
-from credits.selectors import get_funds, list_entries
+from credits.selectors import (
+    csv_lines,
+    get_balance_at,
+    get_funds,
+    json_lines,
+    list_entries,
+)
 from credits.services import commit_reservation, release_reservation, reserve_credits
 from flagship.api.authentication import caller_of
 from flagship.api.pagination import CursorPage
@@ -100,11 +111,14 @@ class AccountView(APIView):
 
     scopes = {"GET": "credits:read"}
 
-    @extend_schema(responses=AccountAnswer)
+    @extend_schema(parameters=[AccountQuery], responses=AccountAnswer)
     def get(self, request: Request) -> Response:
-        """Return balance, reserved and available credits."""
-        funds = get_funds(organization_id=caller_of(request).organization_id)
-        return Response(AccountAnswer(funds).data)
+        """Return balance, reserved and available credits, now or at a time."""
+        organization_id = caller_of(request).organization_id
+        at = read_query(AccountQuery, request).get("at")
+        if at is None:
+            return Response(AccountAnswer(get_funds(organization_id=organization_id)).data)
+        return Response(AccountAnswer(get_balance_at(organization_id=organization_id, at=at)).data)
 
 
 class EntryListView(APIView):
@@ -121,3 +135,34 @@ class EntryListView(APIView):
         page = CursorPage()
         rows = page.paginate_queryset(found, request, self)
         return page.get_paginated_response(list(EntryAnswer(rows, many=True).data))
+
+
+class StatementCsvView(APIView):
+    """The organization's whole ledger, for a spreadsheet."""
+
+    scopes = {"GET": "credits:read"}
+    renderer_classes = [CsvRenderer]
+
+    @extend_schema(parameters=[StatementQuery], responses={(200, "text/csv"): OpenApiTypes.STR})
+    def get(self, request: Request) -> StreamingHttpResponse:
+        """Stream every entry as CSV, oldest first."""
+        query = read_query(StatementQuery, request)
+        lines = csv_lines(organization_id=caller_of(request).organization_id, **query)
+        return StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8")
+
+
+class StatementJsonLinesView(APIView):
+    """The organization's whole ledger, for a program."""
+
+    scopes = {"GET": "credits:read"}
+    renderer_classes = [JsonLinesRenderer]
+
+    @extend_schema(
+        parameters=[StatementQuery],
+        responses={(200, "application/x-ndjson"): OpenApiTypes.STR},
+    )
+    def get(self, request: Request) -> StreamingHttpResponse:
+        """Stream every entry as JSON, one object a line, oldest first."""
+        query = read_query(StatementQuery, request)
+        lines = json_lines(organization_id=caller_of(request).organization_id, **query)
+        return StreamingHttpResponse(lines, content_type="application/x-ndjson")
