@@ -8,8 +8,12 @@ from typing import Any
 from django.dispatch import receiver
 
 from builds.payloads import RunBuild
+from builds.selectors.charges import read_charges
 from builds.services.cancel import confirm_cancelled_job
+from credits.services import register_charges
 from jobs.signals import cancelled
+
+register_charges("build", read_charges)
 
 
 @receiver(cancelled, dispatch_uid="builds.job_cancelled")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import transaction
 
 from builds.models import Build
-from credits.errors import ReservationExpired
+from credits.errors import ReservationCeilingReached, ReservationExpired
 from credits.services import (
     commit_reservation,
     extend_reservation,
@@ -30,6 +30,8 @@ def keep_hold(build: Build) -> None:
                 expires_in_s=RESERVATION_EXPIRES_IN_S,
                 actor=ACTOR,
             )
+    except ReservationCeilingReached:
+        return  # It lasts for now; once it has run out, the branch below takes a new one.
     except ReservationExpired:
         reserved = reserve_credits(
             organization_id=build.organization_id,
