@@ -26,6 +26,28 @@ class InsufficientCredits(Refusal):
     status = 422
     title = "The organization has too few credits available."
     next_step = "Buy the recommended package, or ask for less; then send the same request again."
+    example = {
+        "required": 500,
+        "available": 350,
+        "recommendation": {
+            "package": "pro",
+            "cost": 29.99,
+            "credits": 1000,
+            "savings": "Best value - 2x credits",
+        },
+        "held": 180,
+        "heldBy": 1,
+        "holds": [
+            {
+                "reservationId": "res_0193a1b2c3d4e5f60718293a4b5c6d7e",
+                "credits": 180,
+                "subjectType": "build",
+                "subjectId": "build_0193a1b2c3d4e5f60718293a4b5c6d7f",
+                "expires": "2026-01-15T10:40:00.000000Z",
+            }
+        ],
+        "fitsAt": "2026-01-15T10:40:00.000000Z",
+    }
 
     def __init__(
         self,

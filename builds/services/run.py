@@ -17,12 +17,14 @@ from builds.services.log import LogWriter
 from builds.services.moves import fail_build, mark_deployed, start_build
 from builds.services.pulse import Pulse
 from builds.services.sources import archive_limits
-from credits.errors import InsufficientCredits
+from credits.errors import CreditAccountFrozen, InsufficientCredits
 from jobs.context import JobContext
-from jobs.errors import Interrupted, LeaseLost, Refusal
+from jobs.errors import Interrupted, LeaseLost, Refusal, Snooze
 
 # Left of the job's time for unpacking, storing and publishing.
 MARGIN_S: Final = 60.0
+# Until a build on a frozen account is tried again; its hold lasts longer than that.
+FROZEN_WAIT_S: Final = 300.0
 
 _CODES: Final = {
     "failed": "BUILD_FAILED",
@@ -55,6 +57,9 @@ def run_build(*, build_id: uuid.UUID, context: JobContext) -> None:
             _run(build, context)
     except InsufficientCredits as refusal:
         fail_build(build_id=build_id, code=refusal.code, message=refusal.message, context=context)
+    except CreditAccountFrozen as refusal:
+        # Not the customer's fault, and no attempt: it is built and charged once that is settled.
+        raise Snooze(FROZEN_WAIT_S, refusal.message) from refusal
 
 
 def _run(build: Build, context: JobContext) -> None:

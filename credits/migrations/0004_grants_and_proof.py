@@ -1,4 +1,7 @@
-"""Lots of grants, reversals, daily statements and freezes: tables and checks."""
+"""Lots of grants, reversals, daily statements and freezes: tables, checks, guards, operations.
+
+One transaction: the release before goes on working right up to it and behind it.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ import django.db.models.expressions
 import django.db.models.functions.comparison
 import django.db.models.functions.datetime
 from django.db import migrations, models
+
+from credits.migrations import _lots
 
 # Every grant before this one has the same terms. Nothing else may touch the ledger's history.
 GIVE_TERMS = """
@@ -538,4 +543,5 @@ class Migration(migrations.Migration):
                 name="credits_lot_remaining_in_range",
             ),
         ),
+        migrations.RunSQL(_lots.do(), _lots.undo()),
     ]

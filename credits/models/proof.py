@@ -59,8 +59,8 @@ class Statement(models.Model):
 class Freeze(models.Model):
     """An account whose rows contradict each other: nothing is charged on it until it is lifted.
 
-    `findings` is a list of {"rule", "subject", "expected", "found"}. Made by the reconciler,
-    lifted by an operator with a reason, once; never removed.
+    `findings` is a list of {"rule", "subject", "expected", "found", "difference"}. Made by the
+    reconciler, lifted by an operator with a reason, once; never removed.
     """
 
     TRIGGER_WRITTEN: ClassVar[bool] = True

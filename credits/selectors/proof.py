@@ -110,6 +110,14 @@ class Finding:
     expected: str
     found: str
 
+    @property
+    def difference(self) -> str:
+        """By how much it is off: what stays the same while the account goes on being used."""
+        try:
+            return f"{int(self.found) - int(self.expected):+d}"
+        except ValueError:
+            return f"{self.expected}, found {self.found}"
+
 
 def list_account_ids(*, after: uuid.UUID | None, limit: int) -> list[uuid.UUID]:
     """Return the ids of accounts behind `after`, in order."""

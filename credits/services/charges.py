@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 
@@ -21,8 +21,8 @@ class Charge:
     charged: int | None
 
 
-ChargeReader = Callable[[Collection[uuid.UUID]], list[Charge]]
-"""Reads the work of these organizations, all of it, in the caller's transaction."""
+ChargeReader = Callable[[Collection[uuid.UUID]], Iterable[Charge]]
+"""Reads the work of these organizations, all of it, in the caller's transaction, bit by bit."""
 
 _readers: dict[str, ChargeReader] = {}
 

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, field
 from datetime import date
+from itertools import islice
 from typing import Any, Final
 
 from django.db import connection, transaction
@@ -33,6 +34,8 @@ logger = logging.getLogger("credits.proof")
 ACTOR: Final = "system:credits"
 # Accounts of one statement and one snapshot.
 BATCH: Final = 200
+# Pieces of work matched to their charges at once.
+CHARGES: Final = 2_000
 STATEMENT_TIMEOUT_MS: Final = 600_000
 FINDINGS_KEPT: Final = 50
 
@@ -126,8 +129,10 @@ def _prove(account_ids: Collection[uuid.UUID]) -> Findings:
             Account.objects.filter(id__in=account_ids).values_list("organization_id", "id")
         )
         for subject_type, reader in charge_readers().items():
-            for organization_id, finding in _unmatched(subject_type, reader(list(owners))):
-                findings.setdefault(owners[organization_id], []).append(finding)
+            charges = iter(reader(list(owners)))
+            while batch := list(islice(charges, CHARGES)):
+                for organization_id, finding in _unmatched(subject_type, batch):
+                    findings.setdefault(owners[organization_id], []).append(finding)
     return findings
 
 
@@ -150,7 +155,10 @@ def _unmatched(subject_type: str, charges: list[Charge]) -> list[tuple[uuid.UUID
 
 def _freeze(account_id: uuid.UUID, findings: list[Finding], result: Reconciled) -> None:
     """Freeze one account and tell of it; findings that an operator accepted are only counted."""
-    told = [asdict(finding) for finding in findings[:FINDINGS_KEPT]]
+    told = [
+        {**asdict(finding), "difference": finding.difference}
+        for finding in findings[:FINDINGS_KEPT]
+    ]
     with transaction.atomic(durable=True):
         row = call_ledger("credits_freeze_account", account_id, json.dumps(told))
         organization_id: uuid.UUID = row["organization_id"]

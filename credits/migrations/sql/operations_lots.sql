@@ -1,6 +1,7 @@
 -- The operations anew, now that credits lapse and can be given back: those of operations.sql that
 -- changed, and new ones. The same rules hold: the account's lock first, then the clock, then what
--- is overdue, holds before lots; one round trip; the owner's rights.
+-- is overdue, holds before lots; one round trip; the owner's rights. New arguments have defaults: the
+-- release before calls without them.
 
 DROP FUNCTION credits_expire_overdue(uuid, bigint, timestamptz);
 DROP FUNCTION credits_refuse_insufficient(bigint, bigint);
@@ -107,8 +108,8 @@ END $$;
 -- Operations ----------------------------------------------------------------------------------
 
 CREATE FUNCTION credits_grant(
-    p_organization uuid, p_amount bigint, p_reason text, p_reference text, p_priority int,
-    p_lapses_at timestamptz,
+    p_organization uuid, p_amount bigint, p_reason text, p_reference text,
+    p_priority int DEFAULT 100, p_lapses_at timestamptz DEFAULT NULL,
     OUT granted_account_id uuid, OUT entry_seq bigint, OUT available bigint, OUT is_new boolean)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
@@ -261,7 +262,8 @@ END $$;
 -- A live hold lasts at least p_expires_in_s from now, but never longer than p_ceiling_s from when
 -- it was made: the extension that meets the ceiling is cut, the next one is refused.
 CREATE FUNCTION credits_extend_reservation(
-    p_reservation uuid, p_expires_in_s double precision, p_ceiling_s double precision,
+    p_reservation uuid, p_expires_in_s double precision,
+    p_ceiling_s double precision DEFAULT 14400,
     OUT expires_at timestamptz, OUT organization_id uuid, OUT is_new boolean)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 #variable_conflict use_column
@@ -371,6 +373,13 @@ BEGIN
     available := v_entry.balance_after - v_entry.reserved_after;
 END $$;
 
+-- What of findings tells one drift from another; the figures themselves move with every entry.
+CREATE FUNCTION credits_drift_of(p_findings jsonb)
+RETURNS jsonb LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT jsonb_agg(f.finding - '{expected,found}'::text[] ORDER BY f.place)
+      FROM jsonb_array_elements(p_findings) WITH ORDINALITY f (finding, place);
+$$;
+
 -- Freeze an account: whoever is charging it now is waited for, and nobody is afterwards. Findings
 -- that an operator has lifted a freeze for do not freeze it again.
 CREATE FUNCTION credits_freeze_account(
@@ -384,7 +393,9 @@ BEGIN
      WHERE a.id = p_account FOR NO KEY UPDATE;
     SELECT * INTO v_last FROM credits_freeze
      WHERE account_id = p_account ORDER BY id DESC LIMIT 1;
-    is_new := NOT FOUND OR (v_last.lifted_at IS NOT NULL AND v_last.findings <> p_findings);
+    is_new := NOT FOUND OR (
+        v_last.lifted_at IS NOT NULL
+        AND credits_drift_of(v_last.findings) IS DISTINCT FROM credits_drift_of(p_findings));
     IF is_new THEN
         INSERT INTO credits_freeze (account_id, findings, frozen_at)
         VALUES (p_account, p_findings, clock_timestamp());

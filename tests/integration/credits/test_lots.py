@@ -212,7 +212,7 @@ def test_migration__of_a_ledger_without_lots__makes_them_as_if_they_had_been_the
 
     manage("migrate", "credits", "0003", "--verbosity=0")
     gone = owner_db.execute("SELECT to_regclass('credits_lot')").fetchone()
-    manage("migrate", "credits", "0005", "--verbosity=0")
+    manage("migrate", "credits", "0004", "--verbosity=0")
     manage("grant_application_role", SERVERS.application)
 
     assert gone == (None,)

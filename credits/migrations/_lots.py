@@ -1,11 +1,9 @@
-"""The guards of lots, and the operations that lapse, reverse, freeze and state."""
+"""SQL of 0004: guards of lots, and the operations that lapse, reverse, freeze and state."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-
-from django.db import migrations
 
 SQL = Path(__file__).parent / "sql"
 FUNCTION = re.compile(r"^CREATE FUNCTION (\w+)\(.*?^(?:END )?\$\$;$", re.M | re.S)
@@ -26,7 +24,12 @@ def _functions(name: str) -> dict[str, str]:
     return {found[1]: found[0] for found in FUNCTION.finditer(_read(name))}
 
 
-def _undo() -> str:
+def do() -> str:
+    """Guards, lots of what was granted before, operations."""
+    return _read("lots.sql") + _read("operations_lots.sql")
+
+
+def undo() -> str:
     """Take away what is new, then write the functions of 0002 as they were."""
     new = {**_functions("lots.sql"), **_functions("operations_lots.sql")}
     keys = (
@@ -48,11 +51,3 @@ def _undo() -> str:
             rights,
         ]
     )
-
-
-class Migration(migrations.Migration):
-    dependencies = [("credits", "0004_grants_and_proof")]
-
-    operations = [
-        migrations.RunSQL(_read("lots.sql") + _read("operations_lots.sql"), _undo()),
-    ]
