@@ -64,6 +64,17 @@ FOREIGN_FIRST = (
     " SELECT now(), a.id, a.last_seq + 1, {1} FROM credits_account a WHERE a.id = %(account)s"
 )
 
+DRAW_FILL = trigger(DRAW, "credits_draw_fill")
+DRAWN = (
+    "INSERT INTO credits_draw (account_id, seq, lot_seq, number, amount, remaining_after)"
+    " VALUES (%(account)s, {0})"
+)
+STATED = (
+    "INSERT INTO credits_statement (number, day, accounts, entries, balance, reserved, issued,"
+    " charged, lapsed, drifting, digest, previous_hash, hash)"
+    " SELECT {0}, {1}, 0, 0, {2}, 0, 0, 0, 0, 0, 'd', {3}, 'h' FROM credits_statement"
+)
+
 WALLS = {
     "balance made from nothing": Wall(
         "UPDATE credits_account SET balance = balance + 100, issued = issued + 100"
@@ -227,8 +238,34 @@ WALLS = {
     ),
     "lot made from nothing": Wall(
         "INSERT INTO credits_lot (account_id, seq, amount, remaining, priority, created_at)"
-        " VALUES (%(account)s, 0, 50, 50, 0, now())",
-        (trigger(LOT, "credits_lot_starts_empty"),),
+        " VALUES (%(account)s, 77, 50, 50, 0, now())",
+        (
+            trigger(LOT, "credits_lot_starts_empty"),
+            constraint(LOT, "credits_lot_names_its_grant"),
+        ),
+    ),
+    "second lot of one grant": Wall(
+        "INSERT INTO credits_lot (account_id, seq, amount, priority, created_at)"
+        " SELECT account_id, seq, amount, priority, created_at FROM credits_lot"
+        " WHERE account_id = %(account)s",
+        # The draws' foreign key goes with the index that it points at.
+        (
+            (
+                "credits_lot_of_its_grant",
+                "ALTER TABLE credits_lot DROP CONSTRAINT credits_lot_of_its_grant CASCADE",
+            ),
+        ),
+    ),
+    "lot larger than its grant": Wall(
+        "UPDATE credits_lot SET remaining = amount + 1 WHERE account_id = %(account)s",
+        (
+            trigger(LOT, "credits_lot_moves_with_draw"),
+            constraint(LOT, "credits_lot_remaining_in_range"),
+        ),
+    ),
+    "lot of other terms": Wall(
+        "UPDATE credits_lot SET priority = 0 WHERE account_id = %(account)s",
+        (trigger(LOT, "credits_lot_moves_with_draw", "credits_lot_identity_fixed"),),
     ),
     "lot removed": Wall(
         "DELETE FROM credits_lot WHERE account_id = %(account)s",
@@ -243,6 +280,58 @@ WALLS = {
         (
             trigger(DRAW, "credits_draw_fill"),
             trigger(LOT, "credits_lot_moves_with_draw"),
+        ),
+    ),
+    "draw of an entry that is not there": Wall(
+        DRAWN.format("99, 1, 99, -5, 975"),
+        (
+            DRAW_FILL,
+            constraint(DRAW, "credits_draw_names_its_entry"),
+            trigger(LOT, "credits_lot_moves_with_draw"),
+        ),
+    ),
+    "entry drawn twice": Wall(
+        DRAWN.format("1, 1, 99, 5, 985"),
+        (
+            DRAW_FILL,
+            constraint(DRAW, "credits_draw_each_lot_once"),
+            trigger(LOT, "credits_lot_moves_with_draw"),
+        ),
+    ),
+    "two draws of one number": Wall(
+        DRAWN.format("2, 1, 1, -5, 975"),
+        (
+            DRAW_FILL,
+            constraint(DRAW, "credits_draw_number_once"),
+            trigger(LOT, "credits_lot_moves_with_draw"),
+        ),
+    ),
+    "draw of nothing": Wall(
+        DRAWN.format("2, 1, 99, 0, 980"),
+        (
+            DRAW_FILL,
+            constraint(DRAW, "credits_draw_moves"),
+            trigger(LOT, "credits_lot_moves_with_draw"),
+        ),
+    ),
+    "grant of no known priority": Wall(
+        "INSERT INTO credits_entry (account_id, kind, balance_delta, priority)"
+        " VALUES (%(account)s, 'grant', 5, -1)",
+        (constraint(ENTRY, "credits_entry_grant_has_terms"),),
+    ),
+    "lapse of no grant": Wall(
+        "INSERT INTO credits_entry (account_id, kind, balance_delta)"
+        " VALUES (%(account)s, 'lapse', -5)",
+        (constraint(ENTRY, "credits_entry_original_named"),),
+    ),
+    "reversal of what is not there": Wall(
+        "INSERT INTO credits_entry (account_id, kind, original_seq, balance_delta)"
+        " VALUES (%(account)s, 'reversal', -7, -1)",
+        (
+            check_of_original("credits_entry_original_fits"),
+            constraint(ENTRY, "credits_entry_kind_moves_its_books"),
+            constraint(ENTRY, "credits_entry_names_its_original"),
+            trigger(ENTRY, "credits_entry_spends_lots"),
         ),
     ),
     "draw on a lot that is not there": Wall(
@@ -291,6 +380,27 @@ WALLS = {
         (
             trigger(STATEMENT, "credits_statement_follows"),
             constraint(STATEMENT, "credits_statement_follows_previous"),
+        ),
+    ),
+    "statement of a day that has one": Wall(
+        STATED.format("1", "day", "0", "hash"),
+        (
+            trigger(STATEMENT, "credits_statement_follows"),
+            constraint(STATEMENT, "credits_statement_day_key"),
+        ),
+    ),
+    "two statements of one number": Wall(
+        STATED.format("0", "day + 1", "0", "''"),
+        (
+            trigger(STATEMENT, "credits_statement_follows"),
+            constraint(STATEMENT, "credits_statement_number_key"),
+        ),
+    ),
+    "statement that does not cancel": Wall(
+        STATED.format("1", "day + 1", "5", "hash"),
+        (
+            trigger(STATEMENT, "credits_statement_follows"),
+            constraint(STATEMENT, "credits_statement_books_cancel"),
         ),
     ),
     "freeze forgotten": Wall(
