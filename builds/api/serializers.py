@@ -98,6 +98,42 @@ class BuildOrderSerializer(StrictSerializer):
     options = serializers.DictField(required=False)
 
 
+class EstimateQuestion(StrictSerializer):
+    """A build that may be submitted: of a source, or of one of a size that is yet to come."""
+
+    project_id = PublicIdField("proj")
+    source_id = PublicIdField("src", required=False)
+    unpacked_bytes = serializers.IntegerField(
+        required=False, min_value=0, max_value=2**40, help_text="Of all files, without a sourceId."
+    )
+    builder = serializers.CharField(required=False, max_length=50)
+    options = serializers.DictField(required=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Ask for exactly one of the two."""
+        if ("source_id" in attrs) == ("unpacked_bytes" in attrs):
+            raise serializers.ValidationError(
+                {"sourceId": ["Give either sourceId or unpackedBytes."]}
+            )
+        return attrs
+
+
+class EstimateSerializer(StrictSerializer):
+    """What a build is expected to cost."""
+
+    builder = serializers.CharField()
+    low_credits = serializers.IntegerField(source="estimate.low", help_text="One in ten is below.")
+    likely_credits = serializers.IntegerField(
+        source="estimate.likely", help_text="What a build submitted now would hold."
+    )
+    high_credits = serializers.IntegerField(
+        source="estimate.high", help_text="One in ten is above."
+    )
+    based_on_builds = serializers.IntegerField(
+        source="estimate.based_on_builds", help_text="0: by the size alone."
+    )
+
+
 class BuildQuery(PageQuery):
     """What builds can be narrowed down by."""
 

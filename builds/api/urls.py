@@ -7,6 +7,7 @@ from django.urls import URLPattern, path
 from builds.api.batches import BuildBatch
 from builds.api.builds import BuildCancel, BuildDetail, BuildList, BuildLog, BuildRebuild
 from builds.api.events import BuildEvents, BuildReplay
+from builds.api.estimates import EstimateView
 from builds.api.projects import ProjectBatch, ProjectDetail, ProjectList
 from builds.api.sites import serve_site
 from builds.api.sources import SourceList
@@ -25,6 +26,7 @@ urlpatterns: list[URLPattern] = [
     path("v1/builds/<str:build_id>/events", BuildEvents.as_view(), name="build-events"),
     path("v1/builds/<str:build_id>/replay", BuildReplay.as_view(), name="build-replay"),
     path("v1/builds/<str:build_id>/log", BuildLog.as_view(), name="build-log"),
+    path("v1/estimate", EstimateView.as_view(), name="estimate"),
     path("v1/streams/builds/<str:build_id>/log", BuildLogStream.as_view(), name="build-stream"),
     path("sites/<str:name>/", serve_site, name="site"),
     path("sites/<str:name>/<path:path>", serve_site, name="site-page"),

@@ -13,8 +13,8 @@ from builds.builders import get_builder
 from builds.errors import BuildAlreadyRunning, BuildStillActive
 from builds.models import Build, Project
 from builds.payloads import RunBuild
-from builds.pricing import estimate_credits
 from builds.selectors.builds import find_build_of_key, get_build, list_active_builds
+from builds.selectors.estimates import estimate_build
 from builds.selectors.eta import estimate_wait
 from builds.selectors.projects import get_source
 from builds.services.cancel import supersede_waiting
@@ -120,9 +120,9 @@ def draft_build(project: Project, order: BuildOrder, *, actor: str, key_hash: st
         source=source,
         builder=builder.name,
         options=builder.validate_options(order.options),
-        estimated_credits=estimate_credits(
-            builder=builder.name, unpacked_bytes=source.unpacked_bytes
-        ),
+        estimated_credits=estimate_build(
+            project_id=project.id, builder=builder.name, unpacked_bytes=source.unpacked_bytes
+        ).likely,
         max_active=project.max_active,
         moved_by=actor,
         created_by=actor,
