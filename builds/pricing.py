@@ -21,9 +21,9 @@ BYTES_PER_CREDIT: Final = 1024 * 1024
 
 # Builders that compile take time and add a theme of their own to what they publish; the others
 # publish what they are given.
-_STARTUP_S: Final = {"mkdocs": 10.0}
-_THEME_BYTES: Final = {"mkdocs": 3 * BYTES_PER_CREDIT}
-_BYTES_PER_S: Final = {"mkdocs": 256 * 1024}
+_STARTUP_S: Final = {"mkdocs": 10.0, "npm": 15.0, "sphinx": 10.0}
+_THEME_BYTES: Final = {"mkdocs": 3 * BYTES_PER_CREDIT, "sphinx": BYTES_PER_CREDIT}
+_BYTES_PER_S: Final = {"mkdocs": 256 * 1024, "npm": BYTES_PER_CREDIT, "sphinx": 128 * 1024}
 _DEFAULT_BYTES_PER_S: Final = 16 * BYTES_PER_CREDIT
 
 # Fewer builds than this say less about the next one than its size does.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from builds.builders.builder import Builder
+from builds.builders.builder import Builder, BuilderLimits
 from builds.builders.registry import builder_names, get_builder
 
-__all__ = ["Builder", "builder_names", "get_builder"]
+__all__ = ["Builder", "BuilderLimits", "builder_names", "get_builder"]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,6 +14,19 @@ from builds.errors import BuilderOptionsInvalid
 PROGRAMS = Path(__file__).resolve().parent / "programs"
 
 Options = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class BuilderLimits:
+    """What a builder's process may use; of time and memory the settings may allow less.
+
+    Units: `timeout_s` by the clock, `memory_bytes` of all processes together, `processes` and
+    threads at once.
+    """
+
+    timeout_s: float = math.inf
+    memory_bytes: int = sys.maxsize
+    processes: int = 64
 
 
 class Builder(ABC):
@@ -24,6 +40,12 @@ class Builder(ABC):
     name: ClassVar[str]
     # The type of every option; what is not listed is refused.
     OPTION_TYPES: ClassVar[dict[str, type]] = {}
+    LIMITS: ClassVar[BuilderLimits] = BuilderLimits()
+
+    @property
+    def is_offered(self) -> bool:
+        """Whether this machine has what the builder needs; without it there is no such builder."""
+        return True
 
     def validate_options(self, options: Options) -> Options:
         """Return the options as they are stored with a build.
@@ -57,6 +79,17 @@ class Builder(ABC):
         if not (output / "index.html").is_file():
             return ["index.html is missing: the site has no first page"]
         return []
+
+    def _check_directory(self, directory: str) -> None:
+        """Refuse a `directory` that is not a plain relative path inside the source.
+
+        Raises: BuilderOptionsInvalid.
+        """
+        parts = directory.split("/")
+        if not directory or len(directory) > 255 or directory.startswith("/") or ".." in parts:
+            raise self._invalid("directory", "expected a relative path inside the source")
+        if not directory.isprintable() or "\\" in directory:
+            raise self._invalid("directory", "expected printable characters and forward slashes")
 
     def _invalid(self, field: str, reason: str) -> BuilderOptionsInvalid:
         return BuilderOptionsInvalid(

@@ -13,19 +13,20 @@ from builds.errors import UnknownBuilder
 def get_builder(name: str) -> Builder:
     """Return the builder of a name.
 
-    Raises: UnknownBuilder listing the names there are.
+    Raises: UnknownBuilder listing the names there are; one that needs what this machine lacks is
+    not among them.
     """
-    try:
-        return _builders()[name]
-    except KeyError:
+    builder = _builders().get(name)
+    if builder is None or not builder.is_offered:
         raise UnknownBuilder(
             f"There is no builder `{name[:60]}`.", data={"builders": list(builder_names())}
-        ) from None
+        )
+    return builder
 
 
 def builder_names() -> tuple[str, ...]:
-    """Return the names of all builders, sorted."""
-    return tuple(_builders())
+    """Return the names of the builders that this machine offers, sorted."""
+    return tuple(name for name, builder in _builders().items() if builder.is_offered)
 
 
 @cache

@@ -27,12 +27,7 @@ class StaticBuilder(Builder):
     def validate_options(self, options: Options) -> Options:
         """See Builder; `directory` has to be a plain relative path."""
         valid = super().validate_options(options)
-        directory = valid.get("directory", ".")
-        parts = directory.split("/")
-        if not directory or len(directory) > 255 or directory.startswith("/") or ".." in parts:
-            raise self._invalid("directory", "expected a relative path inside the source")
-        if not directory.isprintable() or "\\" in directory:
-            raise self._invalid("directory", "expected printable characters and forward slashes")
+        self._check_directory(valid.get("directory", "."))
         return valid
 
     def prepare(self, source: Path, output: Path, options: Options) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Final
 from django.conf import settings
 from django.db import DatabaseError
 
-from builds.builders import Builder, get_builder
+from builds.builders import Builder, BuilderLimits, get_builder
 from builds.clients import archives, sandbox, storage
 from builds.errors import SandboxUnavailable
 from builds.models import Build
@@ -106,7 +106,7 @@ def _make(
         command = builder.command(root, output, build.options)
         duration_s = 0.0
         if command is not None:
-            duration_s = _execute(command, workspace, output, log, context)
+            duration_s = _execute(command, builder.LIMITS, workspace, output, log, context)
         _judge(builder, output, log)
         context.check()
         artifact = storage.store_artifact(
@@ -121,10 +121,17 @@ def _make(
 
 
 def _execute(
-    command: list[str], workspace: Path, output: Path, log: LogWriter, context: JobContext
+    command: list[str],
+    allowed: BuilderLimits,
+    workspace: Path,
+    output: Path,
+    log: LogWriter,
+    context: JobContext,
 ) -> float:
     """Run the builder's process in the sandbox; return its seconds."""
-    timeout_s = min(settings.BUILD_TIMEOUT_S, max(context.remaining_s() - MARGIN_S, 1.0))
+    timeout_s = min(
+        settings.BUILD_TIMEOUT_S, allowed.timeout_s, max(context.remaining_s() - MARGIN_S, 1.0)
+    )
     hidden = f"{workspace}/"  # where things lie on our machine is nobody's business
     context.rest()
     result = sandbox.run_sandboxed(
@@ -133,7 +140,8 @@ def _execute(
         writable=[output],
         limits=sandbox.SandboxLimits(
             timeout_s=timeout_s,
-            memory_bytes=settings.BUILD_MEMORY_BYTES,
+            memory_bytes=min(settings.BUILD_MEMORY_BYTES, allowed.memory_bytes),
+            processes=allowed.processes,
             cpu_s=int(timeout_s) + 1,
             output_bytes=settings.BUILD_OUTPUT_BYTES,
         ),
