@@ -6,9 +6,11 @@ import uuid
 
 from django.conf import settings
 
-from builds.payloads import FailOrphans, RunBuild, SweepWorkspaces
+from builds.payloads import FailOrphans, RollUpAnalytics, RunBuild, SweepWorkspaces
+from builds.selectors.rollups import list_days_due
 from builds.services.dead import fail_dead_build, refuse_requeue
 from builds.services.orphans import fail_orphans
+from builds.services.rollups import roll_day
 from builds.services.run import run_build as run
 from builds.services.workspaces import sweep_workspaces
 from jobs.context import Death, JobContext
@@ -50,3 +52,14 @@ def sweep(payload: SweepWorkspaces, context: JobContext) -> dict[str, int]:
 def end_orphans(payload: FailOrphans, context: JobContext) -> dict[str, int]:
     """Fail what nothing else will end."""
     return {"failed": fail_orphans()}
+
+
+@handler(RollUpAnalytics, queue=MAINTENANCE, timeout_s=600.0)
+def roll_up(payload: RollUpAnalytics, context: JobContext) -> dict[str, int]:
+    """Roll up the days that may have changed, each in a transaction of its own."""
+    days = list_days_due()
+    for done, day in enumerate(days):
+        context.check()
+        context.progress({"done": done, "of": len(days)})
+        roll_day(day=day)
+    return {"days": len(days)}

@@ -30,3 +30,9 @@ class FailOrphans(Payload):
     """End builds whose job has ended without them; again, it finds none."""
 
     KIND: ClassVar[str] = "builds.fail_orphans"
+
+
+class RollUpAnalytics(Payload):
+    """Make the analytics of days that may have changed; the same rows whenever it is done."""
+
+    KIND: ClassVar[str] = "builds.roll_up_analytics"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, path
 
+from builds.api.analytics import BuildAnalyticsView, SegmentAnalyticsView, UsageAnalyticsView
 from builds.api.batches import BuildBatch
 from builds.api.builds import BuildCancel, BuildDetail, BuildList, BuildLog, BuildRebuild
 from builds.api.events import BuildEvents, BuildReplay
@@ -27,6 +28,9 @@ urlpatterns: list[URLPattern] = [
     path("v1/builds/<str:build_id>/replay", BuildReplay.as_view(), name="build-replay"),
     path("v1/builds/<str:build_id>/log", BuildLog.as_view(), name="build-log"),
     path("v1/estimate", EstimateView.as_view(), name="estimate"),
+    path("v1/analytics/builds", BuildAnalyticsView.as_view(), name="analytics-builds"),
+    path("v1/analytics/usage", UsageAnalyticsView.as_view(), name="analytics-usage"),
+    path("v1/analytics/segments", SegmentAnalyticsView.as_view(), name="analytics-segments"),
     path("v1/streams/builds/<str:build_id>/log", BuildLogStream.as_view(), name="build-stream"),
     path("sites/<str:name>/", serve_site, name="site"),
     path("sites/<str:name>/<path:path>", serve_site, name="site-page"),

@@ -6,6 +6,19 @@ from builds.models.build import Build
 from builds.models.event import BuildEvent
 from builds.models.log import BuildLogLine, BuildTransition
 from builds.models.project import Project
+from builds.models.rollup import BuildDay, CreditDay, RolledDay, SegmentDay, UserDay
 from builds.models.source import Source
 
-__all__ = ["Build", "BuildEvent", "BuildLogLine", "BuildTransition", "Project", "Source"]
+__all__ = [
+    "Build",
+    "BuildDay",
+    "BuildEvent",
+    "BuildLogLine",
+    "BuildTransition",
+    "CreditDay",
+    "Project",
+    "RolledDay",
+    "SegmentDay",
+    "Source",
+    "UserDay",
+]

@@ -197,6 +197,13 @@ class Build(models.Model):
         indexes = [
             models.Index(fields=["organization", "-id"], name="build_listing_idx"),
             models.Index(fields=["project", "-id"], name="build_project_listing_idx"),
+            # The latest deployed ones, for estimates; a day's, for the rollups.
+            models.Index(
+                fields=["project", "builder", "-id"],
+                name="build_history_idx",
+                condition=Q(state=str(BuildState.DEPLOYED)),
+            ),
+            models.Index(fields=["queued_at"], name="build_queued_at_idx"),
         ]
 
     def __str__(self) -> str:

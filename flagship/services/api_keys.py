@@ -30,7 +30,7 @@ SCOPES = (
     "telemetry:read",
     "workers:read",
 )
-OPERATOR_SCOPES = ("queues:manage",)
+OPERATOR_SCOPES = ("queues:manage", "analytics:platform")
 """Over the whole platform: for keys of operators, never issued with the others."""
 PREFIX_ALPHABET = string.digits + string.ascii_lowercase
 LAST_USED_STEP = timedelta(minutes=1)

@@ -24,9 +24,9 @@ SELECT conname FROM pg_constraint WHERE contype = 'f' AND conname IN (
 """
 
 
-def migrate(name: str) -> None:
+def migrate(*name: str) -> None:
     subprocess.run(
-        [sys.executable, "manage.py", "migrate", "builds", name, "--verbosity=0"],
+        [sys.executable, "manage.py", "migrate", "builds", *name, "--verbosity=0"],
         cwd=ROOT,
         env={**os.environ, "DATABASE_URL": SERVERS.owner_url()},
         check=True,
@@ -45,7 +45,7 @@ def test_rules__migrated_back_and_forth__are_the_same(owner_db: psycopg.Connecti
 
     migrate("0001")
     assert rules(owner_db) == set()
-    migrate("0005")
+    migrate()
 
     assert rules(owner_db) == before
 
@@ -56,7 +56,7 @@ def test_events__of_builds_from_before_there_was_a_log__are_their_moves(
     # B-08
     build = make_build_in("failed", make_account(credits=100))
     migrate("0002")
-    migrate("0005")
+    migrate()
 
     events = owner_db.execute(
         "SELECT seq, name, state, data->>'from' FROM builds_buildevent WHERE build_id = %s"
