@@ -6,9 +6,10 @@ import uuid
 
 from django.conf import settings
 
-from builds.payloads import FailOrphans, RollUpAnalytics, RunBuild, SweepWorkspaces
+from builds.payloads import FailOrphans, FetchSource, RollUpAnalytics, RunBuild, SweepWorkspaces
 from builds.selectors.rollups import list_days_due
 from builds.services.dead import fail_dead_build, refuse_requeue
+from builds.services.fetches import fail_dead_fetch, refuse_requeue_of_fetch, run_fetch
 from builds.services.orphans import fail_orphans
 from builds.services.rollups import roll_day
 from builds.services.run import run_build as run
@@ -40,6 +41,29 @@ def refuse_finished(payload: RunBuild, job_id: uuid.UUID) -> None:
 def run_build(payload: RunBuild, context: JobContext) -> None:
     """Build and publish."""
     run(build_id=payload.build_id, context=context)
+
+
+def fail_fetch(payload: FetchSource, death: Death) -> None:
+    """The job has died: so has the fetch."""
+    fail_dead_fetch(fetch_id=payload.fetch_id, error_class=death.error_class, message=death.message)
+
+
+def refuse_ended_fetch(payload: FetchSource, job_id: uuid.UUID) -> None:
+    """A fetch that has ended is started anew, not run again."""
+    refuse_requeue_of_fetch(fetch_id=payload.fetch_id)
+
+
+# Once over the network and once in the sandbox.
+@handler(
+    FetchSource,
+    queue=BUILDS,
+    timeout_s=2 * settings.GIT_FETCH_TIMEOUT_S + 120.0,
+    on_dead=fail_fetch,
+    on_requeue=refuse_ended_fetch,
+)
+def fetch_source(payload: FetchSource, context: JobContext) -> None:
+    """Fetch and keep."""
+    run_fetch(fetch_id=payload.fetch_id, context=context)
 
 
 @handler(SweepWorkspaces, queue=MAINTENANCE, timeout_s=300.0)

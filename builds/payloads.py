@@ -32,6 +32,18 @@ class FailOrphans(Payload):
     KIND: ClassVar[str] = "builds.fail_orphans"
 
 
+class FetchSource(Payload):
+    """Fetch a commit of a git repository and keep its files as a source.
+
+    Safe to run twice: the same commit is the same archive, which a project has once, and the fetch
+    leaves its state once.
+    """
+
+    KIND: ClassVar[str] = "builds.fetch_source"
+
+    fetch_id: uuid.UUID
+
+
 class RollUpAnalytics(Payload):
     """Make the analytics of days that may have changed; the same rows whenever it is done."""
 

@@ -30,6 +30,14 @@ class BuildEventName(StrEnum):
     REPLAYED = "build.replayed"
 
 
+class FetchState(StrEnum):
+    """Where a fetch stands; it leaves `queued` once."""
+
+    QUEUED = "queued"
+    READY = "ready"
+    FAILED = "failed"
+
+
 # queued -> failed is the one addition to the seed: a build whose job died before it could ever
 # start has to end somewhere (B-02). The database repeats this table in its trigger.
 MOVES: Final[dict[BuildState, tuple[BuildState, ...]]] = {

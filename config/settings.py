@@ -210,6 +210,16 @@ SOURCE_ARCHIVE_BYTES = env.int("SOURCE_ARCHIVE_BYTES", 50 * 1024**2)
 SOURCE_UNPACKED_BYTES = env.int("SOURCE_UNPACKED_BYTES", 256 * 1024**2)
 SOURCE_FILES = env.int("SOURCE_FILES", 10_000)
 
+# --- Git sources, and calls to addresses that clients name ------------------------------------
+GIT_PACK_BYTES = env.int("GIT_PACK_BYTES", 100 * 1024**2)
+GIT_FETCH_TIMEOUT_S = env.float("GIT_FETCH_TIMEOUT_S", 120.0)
+OUTGOING_PORTS = env.list("OUTGOING_PORTS", [443], subcast=int)
+# Certificate authorities to believe instead of the usual ones.
+OUTGOING_CA_FILE = env.str("OUTGOING_CA_FILE", "")
+# For tests of a system on one machine: addresses to call although they are not public. Whoever may
+# name a URL reaches what listens there; a system check warns while it is set.
+OUTGOING_TEST_ADDRESSES: list[str] = env.list("OUTGOING_TEST_ADDRESSES", [])
+
 # --- Telemetry and heartbeats -----------------------------------------------------------------
 # shared: a table, seen by every process; memory: each process sees its own.
 TELEMETRY_SINK = env.str("TELEMETRY_SINK", "shared", validate=validate.OneOf(["shared", "memory"]))

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 
 OUTERMOST = "flagship.middleware.request_context.RequestContextMiddleware"
@@ -53,3 +53,14 @@ def check_transactions(app_configs: Sequence[AppConfig] | None, **_: Any) -> lis
         return []
     told = f"ATOMIC_REQUESTS must be off ({', '.join(atomic)}): the edge opens the transaction."
     return [Error(told, id="flagship.E004")]
+
+
+@register(Tags.security)
+def check_outgoing(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """Strangers name URLs: nothing that is not public may be reached by one (DESIGN section 4)."""
+    if not settings.OUTGOING_TEST_ADDRESSES:
+        return []
+    told = (
+        "OUTGOING_TEST_ADDRESSES lets whoever may name a URL reach addresses that are not public."
+    )
+    return [Warning(told, hint="Unset it outside of tests.", id="flagship.W001")]

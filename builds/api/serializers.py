@@ -9,9 +9,9 @@ from rest_framework import serializers
 
 from builds.api import addresses
 from builds.api.fields import IdListField, PublicIdField
-from builds.models import Build, Project
+from builds.models import Build, Fetch, Project
 from builds.models.project import MAX_ACTIVE_LIMIT, SLUG_PATTERN
-from builds.states import BuildState
+from builds.states import BuildState, FetchState
 from flagship.api.serializers import PageQuery, StrictSerializer
 from jobs.api.requests import SeveralField
 
@@ -89,6 +89,45 @@ class SourceSerializer(StrictSerializer):
     created_at = serializers.DateTimeField()
 
 
+class BuildErrorSerializer(StrictSerializer):
+    """Why a build or a fetch failed."""
+
+    code = serializers.CharField(source="error_code")
+    message = serializers.CharField(source="error_message")
+
+
+class FetchOrder(StrictSerializer):
+    """A commit to be fetched; without a ref that of the repository's default branch."""
+
+    url = serializers.CharField(max_length=500, help_text="https, without user, query or port.")
+    ref = serializers.CharField(
+        required=False, max_length=200, help_text="A branch, a tag or a commit's 40 digits."
+    )
+
+
+class FetchSerializer(StrictSerializer):
+    """A fetch as clients see it; `sourceId` and `commit` are there once it is ready."""
+
+    id = PublicIdField("fetch")
+    project_id = PublicIdField("proj")
+    url = serializers.CharField()
+    ref = serializers.CharField()
+    state = serializers.ChoiceField([state.value for state in FetchState])
+    source_id = PublicIdField("src", allow_null=True)
+    commit = serializers.CharField(allow_null=True)
+    left_out = serializers.ListField(
+        child=serializers.CharField(), help_text="Links and submodules of the commit, 100 at most."
+    )
+    error = serializers.SerializerMethodField()
+    created_at = serializers.DateTimeField()
+    finished_at = serializers.DateTimeField(allow_null=True)
+
+    @extend_schema_field(BuildErrorSerializer(allow_null=True))
+    def get_error(self, fetch: Fetch) -> dict[str, Any] | None:
+        """Return why the fetch failed; null unless it did."""
+        return dict(BuildErrorSerializer(fetch).data) if fetch.error_code else None
+
+
 class BuildOrderSerializer(StrictSerializer):
     """A build to be made; without a builder the project's default is used."""
 
@@ -160,13 +199,6 @@ class ArtifactSerializer(StrictSerializer):
     sha256 = serializers.CharField(source="artifact_sha256")
     size_bytes = serializers.IntegerField(source="artifact_bytes")
     file_count = serializers.IntegerField(source="artifact_files")
-
-
-class BuildErrorSerializer(StrictSerializer):
-    """Why a build failed."""
-
-    code = serializers.CharField(source="error_code")
-    message = serializers.CharField(source="error_message")
 
 
 class BuildSerializer(StrictSerializer):

@@ -9,6 +9,7 @@ from builds.api.batches import BuildBatch
 from builds.api.builds import BuildCancel, BuildDetail, BuildList, BuildLog, BuildRebuild
 from builds.api.events import BuildEvents, BuildReplay
 from builds.api.estimates import EstimateView
+from builds.api.fetches import FetchDetail, FetchList
 from builds.api.projects import ProjectBatch, ProjectDetail, ProjectList
 from builds.api.sites import serve_site
 from builds.api.sources import SourceList
@@ -19,6 +20,10 @@ urlpatterns: list[URLPattern] = [
     path("v1/projects/batch", ProjectBatch.as_view(), name="project-batch"),
     path("v1/projects/<str:project_id>", ProjectDetail.as_view(), name="project"),
     path("v1/projects/<str:project_id>/sources", SourceList.as_view(), name="sources"),
+    path("v1/projects/<str:project_id>/fetches", FetchList.as_view(), name="fetches"),
+    path(
+        "v1/projects/<str:project_id>/fetches/<str:fetch_id>", FetchDetail.as_view(), name="fetch"
+    ),
     path("v1/builds", BuildList.as_view(), name="builds"),
     path("v1/builds/batch", BuildBatch.as_view(), name="build-batch"),
     path("v1/builds/<str:build_id>", BuildDetail.as_view(), name="build"),

@@ -32,6 +32,14 @@ from builds.errors.builds import (
     SourceNotFound,
     UploadInvalid,
 )
+from builds.errors.fetches import (
+    FetchAlreadyRunning,
+    FetchFinished,
+    FetchNotFound,
+    GitUnavailable,
+    RefInvalid,
+    RepositoryRefused,
+)
 from builds.errors.sandbox import (
     OutputTooLarge,
     OutputUnsafeEntry,
@@ -51,6 +59,10 @@ __all__ = [
     "BuildNotFound",
     "BuildStillActive",
     "BuilderOptionsInvalid",
+    "FetchAlreadyRunning",
+    "FetchFinished",
+    "FetchNotFound",
+    "GitUnavailable",
     "InvalidStateTransition",
     "MaxActiveInUse",
     "OutputTooLarge",
@@ -58,6 +70,8 @@ __all__ = [
     "ProjectNotFound",
     "ReplayDryRunRequired",
     "ReplayPlanChanged",
+    "RefInvalid",
+    "RepositoryRefused",
     "SandboxUnavailable",
     "SiteConfigurationRefused",
     "SlugTaken",

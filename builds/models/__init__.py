@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from builds.models.build import Build
 from builds.models.event import BuildEvent
+from builds.models.fetch import Fetch
 from builds.models.log import BuildLogLine, BuildTransition
 from builds.models.project import Project
 from builds.models.rollup import BuildDay, CreditDay, RolledDay, SegmentDay, UserDay
@@ -16,6 +17,7 @@ __all__ = [
     "BuildLogLine",
     "BuildTransition",
     "CreditDay",
+    "Fetch",
     "Project",
     "RolledDay",
     "SegmentDay",

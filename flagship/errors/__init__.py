@@ -16,6 +16,12 @@ from flagship.errors.idempotency import (
     IdempotencyKeyRequired,
     IdempotencyKeyReused,
 )
+from flagship.errors.outgoing import (
+    AddressNotAllowed,
+    RemoteAnswerRefused,
+    RemoteUnreachable,
+    UrlNotAllowed,
+)
 from flagship.errors.requests import (
     LengthRequired,
     MalformedCursor,
@@ -38,6 +44,7 @@ from flagship.errors.server import (
 )
 
 __all__ = [
+    "AddressNotAllowed",
     "ApiKeyAlreadyBlocked",
     "ApiKeyNotFound",
     "Conflict",
@@ -59,9 +66,12 @@ __all__ = [
     "OrganizationNotFound",
     "PayloadTooLarge",
     "RateLimited",
+    "RemoteAnswerRefused",
+    "RemoteUnreachable",
     "ResourceBusy",
     "ServiceUnavailable",
     "Unauthenticated",
     "UnsupportedMediaType",
+    "UrlNotAllowed",
     "ValidationFailed",
 ]
