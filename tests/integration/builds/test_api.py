@@ -130,8 +130,8 @@ def test_project__unknown_builder__is_refused(api: ApiCaller, project: Project) 
     path = f"/v1/projects/{public_id('proj', project.id)}"
 
     for response in (
-        api.post("/v1/projects", {"name": "x", "defaultBuilder": "npm"}),
-        api.patch(path, {"defaultBuilder": "npm"}),
+        api.post("/v1/projects", {"name": "x", "defaultBuilder": "jekyll"}),
+        api.patch(path, {"defaultBuilder": "jekyll"}),
     ):
         assert "static" in assert_refused(response, 422, "UNKNOWN_BUILDER")["data"]["builders"]
 
@@ -284,7 +284,7 @@ def test_build__too_few_credits__changes_nothing_and_the_key_stays_usable(
         ({"options": []}, "VALIDATION_FAILED"),
         ({"options": {"unknown": 1}}, "BUILDER_OPTIONS_INVALID"),
         ({"options": {"directory": "../x"}}, "BUILDER_OPTIONS_INVALID"),
-        ({"builder": "npm"}, "UNKNOWN_BUILDER"),
+        ({"builder": "jekyll"}, "UNKNOWN_BUILDER"),
         ({"builder": ""}, "VALIDATION_FAILED"),
         ({"state": "deployed"}, "VALIDATION_FAILED"),
         ({"priority": 1}, "VALIDATION_FAILED"),
