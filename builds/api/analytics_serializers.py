@@ -111,10 +111,11 @@ class OperationSerializer(StrictSerializer):
     credits = serializers.IntegerField()
 
 
-class OperationPointSerializer(OperationSerializer):
-    """The same in one interval."""
+class PointSerializer(StrictSerializer):
+    """Credits by operation in one interval; one in which nothing moved is left out."""
 
     start = serializers.DateField()
+    credits = serializers.DictField(child=serializers.IntegerField())
 
 
 class UserSerializer(StrictSerializer):
@@ -141,7 +142,7 @@ class UsageAnalyticsSerializer(AnalyticsAnswer):
     by_operation = OperationSerializer(source="found.by_operation", many=True)
     by_user = UserSerializer(source="found.by_user", many=True)
     other_users = OtherUsersSerializer(source="found.other_users", allow_null=True)
-    series = OperationPointSerializer(source="found.series", many=True)
+    series = PointSerializer(source="found.series", many=True)
 
 
 class SegmentSerializer(OperationSerializer):
@@ -151,10 +152,10 @@ class SegmentSerializer(OperationSerializer):
     organizations = serializers.IntegerField(help_text="The most that moved any on one day.")
 
 
-class SegmentPointSerializer(SegmentSerializer):
-    """The same in one interval."""
+class SegmentPointSerializer(PointSerializer):
+    """The same for the organizations of a segment."""
 
-    start = serializers.DateField()
+    segment = serializers.ChoiceField(list(SEGMENTS))
 
 
 class SegmentAnalyticsSerializer(AnalyticsAnswer):

@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from builds.histogram import ERROR, LAST_BUCKET, LEAST_S, bucket_of, seconds_of
+from builds.histogram import ERROR, LAST_BUCKET, LEAST_S, Histogram, bucket_of, seconds_of
 from builds.segments import SEGMENTS, segment_of
 
 
@@ -17,20 +17,31 @@ from builds.segments import SEGMENTS, segment_of
 def test_percentile__of_many_days_together__is_within_the_error(spread: float) -> None:
     draw = random.Random(spread)
     days = [[draw.lognormvariate(2, spread) for _ in range(200)] for _ in range(50)]
-    merged: Counter[int] = Counter()
+    merged = Histogram()
     for day in days:
-        merged.update(Counter(map(bucket_of, day)))
+        of_day = Histogram()
+        counted = Counter(map(bucket_of, day))
+        of_day.add(list(counted.keys()), list(counted.values()))
+        merged.merge(of_day)
     values = sorted(value for day in days for value in day)
 
-    for share in (0.01, 0.5, 0.9, 0.95, 0.99, 1.0):
-        rank = math.ceil(share * len(values))
-        upto = 0
-        for bucket in sorted(merged):
-            upto += merged[bucket]
-            if upto >= rank:
-                break
-        true = max(values[rank - 1], LEAST_S)
-        assert abs(seconds_of(bucket) - true) <= ERROR * true * 1.000001, (share, true)
+    percents = (1, 50, 90, 95, 99, 100)
+    for percent, told in zip(percents, merged.percentiles(percents), strict=True):
+        true = max(values[math.ceil(percent * len(values) / 100) - 1], LEAST_S)
+        assert told is not None
+        assert abs(told - true) <= ERROR * true + 0.001, (percent, true)
+
+
+# B-10
+def test_percentile__of_few_or_none__is_the_nearest_rank() -> None:
+    histogram = Histogram()
+    assert histogram.percentiles((50, 99)) == [None, None]
+
+    histogram.add([bucket_of(1.0), bucket_of(60.0)], [1, 1])
+
+    assert histogram.percentiles((1, 50, 51, 100)) == [
+        pytest.approx(value, rel=ERROR) for value in (1.0, 1.0, 60.0, 60.0)
+    ]
 
 
 # B-10
