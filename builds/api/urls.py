@@ -7,8 +7,8 @@ from django.urls import URLPattern, path
 from builds.api.analytics import BuildAnalyticsView, SegmentAnalyticsView, UsageAnalyticsView
 from builds.api.batches import BuildBatch
 from builds.api.builds import BuildCancel, BuildDetail, BuildList, BuildLog, BuildRebuild
-from builds.api.events import BuildEvents, BuildReplay
 from builds.api.estimates import EstimateView
+from builds.api.events import BuildEvents, BuildReplay
 from builds.api.fetches import FetchDetail, FetchList
 from builds.api.projects import ProjectBatch, ProjectDetail, ProjectList
 from builds.api.sites import serve_site

@@ -13,7 +13,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from builds.errors import BuildNotFound
 from builds.models import Build, BuildEvent, BuildLogLine
 from builds.states import ACTIVE, BuildState, is_final
-from credits.selectors import ClockTimestamp
+from credits.selectors.funds import ClockTimestamp
 from jobs.models import Job
 
 

@@ -9,7 +9,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("builds", "0002_rules"),
+        ("builds", "0005_limit_while_active"),
         ("credits", "0003_packages"),
         ("flagship", "0002_append_only"),
     ]

@@ -15,7 +15,7 @@ CREATE INDEX credits_entry_created_at_brin ON credits_entry
 
 
 class Migration(migrations.Migration):
-    dependencies = [("builds", "0010_rollups"), ("credits", "0002_ledger")]
+    dependencies = [("builds", "0006_rollups"), ("credits", "0002_ledger")]
 
     operations = [
         migrations.RunSQL(SCAN, "DROP INDEX credits_entry_created_at_brin"),
