@@ -26,7 +26,8 @@ WHERE mine.stopped_at IS NULL
 """
 _FAREWELL: Final = """
 UPDATE jobs_workerheartbeat SET stopping = true, busy = 0,
-    beat_at = clock_timestamp(), stopped_at = clock_timestamp()
+    beat_at = clock.now, stopped_at = clock.now
+FROM (SELECT clock_timestamp() AS now) AS clock
 WHERE name = %(name)s AND stopped_at IS NULL
 """
 _GONE_SILENT: Final = """
