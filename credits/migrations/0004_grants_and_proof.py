@@ -72,6 +72,7 @@ class Migration(migrations.Migration):
                 ("lapses_at", models.DateTimeField(blank=True, null=True)),
                 ("created_at", models.DateTimeField(editable=False)),
             ],
+            options={"verbose_name": "grant"},
         ),
         migrations.CreateModel(
             name="Statement",

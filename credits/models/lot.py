@@ -33,6 +33,7 @@ class Lot(models.Model):
     created_at = models.DateTimeField(editable=False)
 
     class Meta:
+        verbose_name = "grant"
         constraints = [
             models.UniqueConstraint(name="credits_lot_of_its_grant", fields=["account", "seq"]),
             models.CheckConstraint(name="credits_lot_amount_positive", condition=Q(amount__gte=1)),

@@ -191,7 +191,7 @@ def test_batch__one_item_refused__makes_none_and_names_each(api: ApiCaller) -> N
     items = [
         good,
         order(busy),
-        {**orders(api, 1)[0], "builder": "npm"},
+        {**orders(api, 1)[0], "builder": "jekyll"},
         {**order(theirs), "key": "a-key-of-an-item-0006"},
         {**orders(api, 1)[0], "sourceId": public_id("src", make_source(busy).id)},
     ]
