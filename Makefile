@@ -8,7 +8,7 @@ NO_DATABASE := DATABASE_URL=postgresql://127.0.0.1:1/none FLAGSHIP_SECRET_KEY=on
 # Every command starts processes of its own; what is compiled once is kept for them.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo up test check faults soak bench clean
+.PHONY: help demo up test check faults attack soak bench clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -35,6 +35,9 @@ check: .venv/.ready ## Format, lint, types, import contracts, migrations, Django
 
 faults: .venv/.ready ## Strike jobs at every boundary, break both servers; ends with one line of JSON
 	$(BIN)/python -m tests.faults.matrix $(ARGS)
+
+attack: .venv/.ready ## Attack builds and credits, then without each of their guards; ends with one line of JSON
+	$(BIN)/python -m tests.attack $(ARGS)
 
 soak: .venv/.ready ## Run the kill and race tests for longer
 	FLAGSHIP_SOAK=1 $(BIN)/python -m pytest -o timeout=3600 tests/faults tests/races $(ARGS)
