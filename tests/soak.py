@@ -1,4 +1,4 @@
-"""How long a race or a fault is tried: a size for every run, ten times that in `make soak`."""
+"""How much is tried: a size for every run, ten times that or the complete one in `make soak`."""
 
 from __future__ import annotations
 
@@ -12,3 +12,8 @@ TIMES = 10
 def soaked(usual: Number) -> Number:
     """Return the rounds or seconds of this run; `make soak` sets FLAGSHIP_SOAK."""
     return usual * TIMES if os.environ.get("FLAGSHIP_SOAK") else usual
+
+
+def full(usual: int, complete: int) -> int:
+    """Return the size of a proof: the complete one in `make soak`, else that of every run."""
+    return complete if os.environ.get("FLAGSHIP_SOAK") else usual
