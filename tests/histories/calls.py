@@ -163,7 +163,7 @@ class Client:
         return f"{self._account.name} {self._number}.{self._count}"
 
     def _hold(self) -> tuple[uuid.UUID, int]:
-        """One of the latest holds of anybody, so that clients meet; one unknown if there is none."""
+        """One of the latest holds, so that clients meet; an unknown one if there is none."""
         latest = self._account.holds[-6:]
         return self._chance.choice(latest) if latest else (uuid.uuid4(), 5)
 

@@ -58,7 +58,11 @@ class LedgerHistory:
 
     def reserve(self) -> str:
         """Hold credits, sometimes more than there are, sometimes for no time."""
-        amount = self._chance.randint(1, 25)
+        available = max(self._model.funds()[2], 0)
+        # What is there to the last credit, and one more, as often as anything else.
+        amount = self._chance.choice(
+            [self._chance.randint(1, 25)] * 6 + [available or 1, available + 1]
+        )
         subject = f"build_{self._chance.randint(1, 3)}"
         known = self._reference(self._model.references)
         reference = self._chance.choice(["", known])
@@ -71,7 +75,9 @@ class LedgerHistory:
         """Charge less than a hold, all of it, or more."""
         hold = self._hold()
         reserved = hold.amount if hold else 5
-        actual = self._chance.choice([0, 1, reserved, self._chance.randint(0, 2 * reserved)])
+        all_of_it = reserved + self._model.funds()[2]
+        some = self._chance.randint(0, 2 * reserved)
+        actual = self._chance.choice([0, reserved, reserved, some, some, all_of_it, all_of_it + 1])
         subject = self._chance.choice([None, None, hold.subject if hold else "x", "build_9"])
         return self._do(self._commit, hold, actual, subject)
 

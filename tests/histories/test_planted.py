@@ -28,9 +28,14 @@ MOST = 12
 
 REWRITTEN = {
     "overdue holds block": (
+        "credits_expire_overdue",
+        "expires_at <= p_now",
+        "expires_at <= p_now - interval '1 hour'",
+    ),
+    "the last credit cannot be held": (
         "credits_reserve",
         "credits_free(v_account.id) < p_amount",
-        "credits_free(v_account.id) - cardinality(expired) < p_amount",
+        "credits_free(v_account.id) <= p_amount",
     ),
     "another amount under a used reference": (
         "credits_reserve",

@@ -29,9 +29,9 @@ from flagship.models import AuditEvent
 from tests.factories import make_account, make_hold
 from tests.ledger import assert_ledger_adds_up
 from tests.races.racers import Racers
-from tests.soak import soaked
+from tests.soak import full
 
-ROUNDS = soaked(150)
+ROUNDS = full(150, 2_500)
 SEED = 20_260_731
 
 
