@@ -1,8 +1,8 @@
 """All fault tests at full size, or one case again.
 
-Without arguments: the whole matrix, 60 Valkey faults, 20 crashes of PostgreSQL, 50 rounds of
-SIGTERM and every planted bug; the last line is one JSON object. Exits with 1 unless everything
-held and every bug was seen.
+Without arguments: the whole matrix, 60 Valkey faults, 20 crashes of PostgreSQL under jobs and 20
+under credits and builds, 50 rounds of SIGTERM and every planted bug; the last line is one JSON
+object. Exits with 1 unless everything held and every bug was seen.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ PARTS: Final = {
     "planted": "test_planted.py",
     "valkey": "test_valkey_faults.py",
     "postgres": "test_postgres_crashes.py",
+    "books": "test_books_crashes.py",
     "sigterm": "test_worker_stop.py::test_sigterm__at_random_moments_in_fifty_rounds__loses_no_job",
 }
 SIGTERMS: Final = 50
