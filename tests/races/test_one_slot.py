@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from builds.errors import BuildAlreadyRunning
 from builds.models import Build
 from credits.models import Account
@@ -16,6 +18,11 @@ ROUNDS = full(60, 2_000)
 CLIENTS = 3
 
 
+def give_up(holder: Build | None) -> Build | None:
+    """Cancel the build that holds the slot, if one does."""
+    return cancel(holder) if holder else None
+
+
 def race_for_the_slot(rounds: int) -> int:
     """Race so often; return how many builds were made.
 
@@ -23,12 +30,11 @@ def race_for_the_slot(rounds: int) -> int:
     meanwhile one of them may.
     """
     project = make_project(make_account(credits=1_000_000))
-    clients, holder, made = submits(project, CLIENTS), None, 0
+    clients, made = submits(project, CLIENTS), 0
+    holder: Build | None = None
     with Racers(CLIENTS + 1) as racers:
         for _ in range(rounds):
-            give_up = (lambda build=holder: cancel(build)) if holder else (lambda: None)
-
-            *results, given_up = racers.race([*clients, give_up])
+            *results, given_up = racers.race([*clients, partial(give_up, holder)])
 
             winners = [result for result in results if isinstance(result, Build)]
             refused = [result for result in results if isinstance(result, BuildAlreadyRunning)]
