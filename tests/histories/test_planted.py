@@ -23,7 +23,7 @@ from tests.histories.test_concurrent_histories import use, use_and_check
 from tests.histories.witness import problems, read
 from tests.races.racers import Racers
 
-MOST = 12
+MOST = 60
 """Histories within which a bug has to show."""
 
 REWRITTEN = {
