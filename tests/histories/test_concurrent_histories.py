@@ -27,11 +27,11 @@ def use(racers: Racers, name: str, *, shorts: bool) -> Account:
 def use_and_check(count: int) -> Iterator[Account]:
     """Use accounts one after another. Raises: Violation with what is wrong and where."""
     with Racers(CLIENTS) as racers:
-        for number, name in enumerate(names(count)):
+        for name in names(count):
             # In every other one nothing runs out, so that every answer is certain.
-            account = use(racers, name, shorts=number % 2 == 1)
+            account = use(racers, name, shorts=name.endswith(("1", "3", "5", "7", "9")))
             if found := problems(account, read(account)):
-                raise Violation(f"SEED={name.split('-')[0]} account {name}: {found[:5]}")
+                raise Violation(f"HISTORY={name}: {found[:5]}")
             yield account
 
 
