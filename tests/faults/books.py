@@ -22,7 +22,7 @@ from builds.services.submit import BuildOrder, create_build
 from builds.states import FINAL
 from credits.models import Account as AccountRow
 from credits.models import Entry
-from credits.services import expire_reservations
+from credits.services import expire_reservations, reconcile
 from flagship.errors.idempotency import IdempotencyKeyExpired
 from jobs.context import JobContext
 from jobs.errors import JobCancelled
@@ -191,10 +191,15 @@ class Books:
 
 
 def drift() -> list[str]:
-    """Prove every account from its entries, in one snapshot, whoever writes meanwhile (P16)."""
+    """Prove every account from its entries, in one snapshot, whoever writes meanwhile (P16).
+
+    The reconciler has a look of its own, at what builds were charged too (C-06).
+    """
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        return ledger_problems()
+        found = ledger_problems()
+    proved = reconcile()
+    return found + ([] if proved.holds else [f"the reconciler: {proved.to_json()}"])
 
 
 def _onward(state: str) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 
@@ -31,6 +31,7 @@ class Hold:
     available: int
     state: str = "held"
     charged: int | None = None
+    is_at_ceiling: bool = False
     closed_at: int = 0
     renewal: Hold | None = None
     id: uuid.UUID | None = None
@@ -42,6 +43,35 @@ class Hold:
         return self.is_short and self.state == "held"
 
 
+@dataclass(slots=True)
+class Lot:
+    """What is left of a grant: burnt by priority, then soonest to lapse, then oldest."""
+
+    seq: int
+    priority: int
+    lapses_at: datetime | None
+    is_short: bool
+    remaining: int
+
+    def place(self) -> tuple[int, datetime, int]:
+        """Where it is in the order of burning."""
+        return self.priority, self.lapses_at or NEVER, self.seq
+
+
+@dataclass(slots=True)
+class Movement:
+    """What a grant or a charge moved, and how much of it has been undone.
+
+    `lots` are those a charge burnt and has not given back, in order: [lot, credits].
+    """
+
+    kind: str
+    amount: int
+    lots: list[tuple[Lot, int]]
+    undone: int = 0
+
+
+NEVER = datetime.max.replace(tzinfo=UTC)
 RESOLVED = {
     "committed": "RESERVATION_ALREADY_COMMITTED",
     "released": "RESERVATION_ALREADY_RELEASED",
@@ -57,6 +87,11 @@ class LedgerModel:
     reserved: int = 0
     issued: int = 0
     charged: int = 0
+    lapsed: int = 0
+    lots: list[Lot] = field(default_factory=list)
+    movements: dict[int, Movement] = field(default_factory=dict)
+    reversals: dict[str, dict[str, int]] = field(default_factory=dict)
+    terms: dict[str, tuple[Any, ...]] = field(default_factory=dict)
     holds: list[Hold] = field(default_factory=list)
     journal: list[tuple[str, Hold | None, int, int]] = field(default_factory=list)
     grants: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -71,26 +106,74 @@ class LedgerModel:
         return self.balance - self.reserved
 
     def funds(self) -> tuple[int, int, int]:
-        """Balance, reserved and available, overdue holds counting as free."""
+        """Balance, reserved and available, what is overdue counting as free, or gone."""
         overdue = sum(hold.amount for hold in self.overdue())
-        return self.balance, self.reserved - overdue, self.free + overdue
+        free = self.free + overdue
+        lapsed = sum(self._lapsing(free).values())
+        return self.balance - lapsed, self.reserved - overdue, free - lapsed
 
     def overdue(self) -> list[Hold]:
         """Return the overdue holds, oldest first."""
         return [hold for hold in self.holds if hold.is_overdue]
 
-    def grant(self, amount: int, reference: str) -> dict[str, int]:
+    def grant(
+        self, amount: int, reference: str, priority: int, lapses_at: datetime | None, is_short: bool
+    ) -> dict[str, int]:
         """Give credits, once per reference."""
         if reference in self.grants:
-            if self.grants[reference]["amount_credits"] != amount:
+            if self.terms[reference] != (amount, priority, lapses_at):
                 raise Refused("REFERENCE_REUSED")
             return self.grants[reference]
         self.balance += amount
         self.issued += amount
         self._write("grant", None)
+        seq = len(self.journal) - 1
+        self.lots.append(Lot(seq, priority, lapses_at, is_short, amount))
+        self.movements[seq] = Movement("grant", amount, [(self.lots[-1], amount)])
+        self.terms[reference] = (amount, priority, lapses_at)
         told = {"amount_credits": amount, "available_credits": self.free}
-        self.grants[reference] = told | {"entry_seq": len(self.journal) - 1}
+        self.grants[reference] = told | {"entry_seq": seq}
         return self.grants[reference]
+
+    def reverse(self, seq: int, amount: int | None, reference: str) -> dict[str, int]:
+        """Undo a grant as far as it is unspent, or a charge; once per reference."""
+        if seq >= len(self.journal):
+            raise Refused("LEDGER_ENTRY_NOT_FOUND")
+        if seq not in self.movements:
+            raise Refused("ENTRY_NOT_REVERSIBLE")
+        if reference in self.reversals:
+            known = self.reversals[reference]
+            if known["original_seq"] != seq or amount not in (None, known["reversed_credits"]):
+                raise Refused("REFERENCE_REUSED")
+            return known
+        movement = self.movements[seq]
+        possible = movement.amount - movement.undone
+        if movement.kind == "grant":
+            lot, available = movement.lots[0][0], self.funds()[2]
+            free = self.free + sum(hold.amount for hold in self.overdue())
+            left = lot.remaining - self._lapsing(free).get(lot.seq, 0)
+            possible = min(possible, left, available)
+        wanted = possible if amount is None else amount
+        if possible == 0 or wanted > possible:
+            raise Refused("REVERSAL_TOO_LARGE", reversible=possible)
+        self._expire_overdue()
+        self._undo(movement, wanted)
+        self._write("reversal", None)
+        told = {"entry_seq": len(self.journal) - 1, "original_seq": seq}
+        told |= {"reversed_credits": wanted, "available_credits": self.free}
+        self.reversals[reference] = told
+        return told
+
+    def lapse(self) -> int:
+        """Let lots lapse that are due, as far as no hold needs them; return the entries."""
+        lapsing = self._lapsing(self.free)
+        for lot in self.lots:
+            lot.remaining -= lapsing.get(lot.seq, 0)
+        for credits in lapsing.values():
+            self.balance -= credits
+            self.lapsed += credits
+            self._write("lapse", None)
+        return len(lapsing)
 
     def reserve(self, amount: int, subject: str, reference: str, is_short: bool) -> Hold:
         """Hold credits; the same reference again is the same hold."""
@@ -146,12 +229,14 @@ class LedgerModel:
             raise Refused(RESOLVED[(hold.renewal or hold).state])
         return {"released": hold.amount, "new_balance": hold.closed_at}
 
-    def extend(self, hold: Hold | None) -> None:
+    def extend(self, hold: Hold | None, beyond_the_ceiling: bool) -> None:
         """Let a live hold last longer: nothing here but whether it may."""
         if hold is None:
             raise Refused("RESERVATION_NOT_FOUND")
         if hold.is_overdue or hold.state != "held":
             raise Refused(RESOLVED.get(hold.state, "RESERVATION_EXPIRED"))
+        if hold.is_at_ceiling and beyond_the_ceiling:
+            raise Refused("RESERVATION_CEILING_REACHED")
 
     def sweep(self, limit: int) -> int:
         """Expire the oldest overdue holds; return how many."""
@@ -162,6 +247,43 @@ class LedgerModel:
 
     def _expire_overdue(self) -> None:
         self.sweep(len(self.holds))
+        self.lapse()
+
+    def _lapsing(self, free: int) -> dict[int, int]:
+        """Return what would lapse now of each lot, soonest first, if so much were free."""
+        due = [lot for lot in self.lots if lot.is_short and lot.remaining]
+        lapsing = {}
+        for lot in sorted(due, key=lambda lot: (lot.lapses_at or NEVER, lot.seq)):
+            lapsing[lot.seq] = min(lot.remaining, free)
+            free -= lapsing[lot.seq]
+        return {seq: credits for seq, credits in lapsing.items() if credits}
+
+    def _undo(self, movement: Movement, credits: int) -> None:
+        movement.undone += credits
+        if movement.kind == "grant":
+            movement.lots[0][0].remaining -= credits
+            self.balance -= credits
+            self.issued -= credits
+            return
+        self.balance += credits
+        self.charged -= credits
+        while credits:
+            lot, burnt = movement.lots.pop()
+            given = min(burnt, credits)
+            lot.remaining += given
+            credits -= given
+            if burnt > given:
+                movement.lots.append((lot, burnt - given))
+
+    def _burn(self, credits: int) -> list[tuple[Lot, int]]:
+        burnt = []
+        for lot in sorted(self.lots, key=Lot.place):
+            part = min(lot.remaining, credits)
+            if part:
+                lot.remaining -= part
+                credits -= part
+                burnt.append((lot, part))
+        return burnt
 
     def _hold(self, amount: int, subject: str, is_short: bool) -> Hold:
         hold = Hold(amount, subject, is_short, available=0)
@@ -185,7 +307,10 @@ class LedgerModel:
         self.balance -= actual
         self.charged += actual
         hold.charged = actual
+        burnt = self._burn(actual)
         self._close(hold, "commit", "committed")
+        if actual:
+            self.movements[len(self.journal) - 1] = Movement("commit", actual, burnt)
 
     def _close(self, hold: Hold, kind: str, state: str) -> None:
         self.reserved -= hold.amount

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import random
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
-from credits.models import Account, Entry, Reservation
+from credits.models import Account, Entry, Lot, Reservation
 from credits.selectors import get_funds
 from credits.services import (
     commit_reservation,
     expire_reservations,
     extend_reservation,
     grant_credits,
+    lapse_grants,
     release_reservation,
     reserve_credits,
+    reverse_entry,
 )
 from tests.factories import make_account
 from tests.histories.both import both
 from tests.histories.ledger_model import Hold, LedgerModel, Refused
 from tests.histories.play import Violation, expect
 
-SHORT_S, LONG_S = 0.000_001, 3600.0
+SHORT_S, LONG_S, CEILING_S = 0.000_001, 3600.0, 4 * 3600.0
+LAPSES_IN_S = 0.03
+PRIORITIES = (0, 100, 100, 200)
 EVERYTHING = 1_000
 
 
@@ -37,6 +43,8 @@ class LedgerHistory:
         "release": 7,
         "extend": 3,
         "sweep": 3,
+        "lapse": 2,
+        "reverse": 6,
         "again": 5,
     }
 
@@ -47,14 +55,33 @@ class LedgerHistory:
         self._model = LedgerModel()
         self._last: Callable[[], str] = self.grant
         self._count = 0
-        self._grant(40, "the first")
+        self._grant(40, "the first", 100, None, False)
 
     # --- rules ----------------------------------------------------------------------------------
 
     def grant(self) -> str:
-        """Give credits by a reference that is new or was used before."""
-        amount = self._chance.randint(1, 60)
-        return self._do(self._grant, amount, self._reference(self._model.grants))
+        """Give credits by a reference that is new or was used before, for ever or for a while."""
+        amount, priority = self._chance.randint(1, 60), self._chance.choice(PRIORITIES)
+        reference = self._reference(self._model.grants)
+        lasts_s = self._chance.choice([None, None, LAPSES_IN_S, LONG_S, LONG_S * 2])
+        lapses_at = lasts_s and datetime.now(UTC) + timedelta(seconds=lasts_s)
+        if self._chance.random() < 0.5 and reference in self._model.grants:
+            amount, priority, lapses_at = self._model.terms[reference]
+            if lapses_at is not None and lapses_at <= datetime.now(UTC):
+                lapses_at = None  # a time that is over is no request
+        is_short = lasts_s == LAPSES_IN_S and reference not in self._model.grants
+        return self._do(self._grant, amount, reference, priority, lapses_at or None, is_short)
+
+    def reverse(self) -> str:
+        """Undo an entry, any, but rather one that can be, in part or as far as it goes."""
+        every = range(len(self._model.journal) + 1)
+        seq = self._chance.choice(self._chance.choice([every, *[list(self._model.movements)] * 3]))
+        amount = self._chance.choice([None, None, self._chance.randint(1, 20)])
+        return self._do(self._reverse, seq, amount, self._reference(self._model.reversals))
+
+    def lapse(self) -> str:
+        """Let grants lapse, here and everywhere."""
+        return self._do(self._lapse)
 
     def reserve(self) -> str:
         """Hold credits, sometimes more than there are, sometimes for no time."""
@@ -87,7 +114,9 @@ class LedgerHistory:
 
     def extend(self) -> str:
         """Let a hold last longer, or shorter, which it does not."""
-        return self._do(self._extend, self._hold(), self._chance.choice([60.0, LONG_S * 2]))
+        return self._do(
+            self._extend, self._hold(), self._chance.choice([60.0, LONG_S * 2, CEILING_S + 60])
+        )
 
     def sweep(self) -> str:
         """Expire some of what is overdue, or all of it."""
@@ -99,18 +128,48 @@ class LedgerHistory:
 
     # --- each operation, on the model and on the system -----------------------------------------
 
-    def _grant(self, amount: int, reference: str) -> None:
+    def _grant(
+        self,
+        amount: int,
+        reference: str,
+        priority: int,
+        lapses_at: datetime | None,
+        is_short: bool,
+    ) -> None:
+        if lapses_at is not None and lapses_at <= datetime.now(UTC):
+            return  # said again too late, which is no request at all
         granted = both(
-            lambda: self._model.grant(amount, reference),
+            lambda: self._model.grant(amount, reference, priority, lapses_at, is_short),
             lambda: grant_credits(
                 organization_id=self._organization,
                 amount_credits=amount,
                 reason="history",
                 actor="test",
                 reference=reference,
+                priority=priority,
+                lapses_at=lapses_at,
             ),
         )
         expect(asdict(granted[1]), granted[0], "grant")
+        if is_short and lapses_at is not None:
+            time.sleep(max((lapses_at - datetime.now(UTC)).total_seconds(), 0) + 0.002)
+
+    def _reverse(self, seq: int, amount: int | None, reference: str) -> None:
+        wanted, reply = both(
+            lambda: self._model.reverse(seq, amount, reference),
+            lambda: reverse_entry(
+                organization_id=self._organization,
+                entry_seq=seq,
+                reason="history",
+                actor="test",
+                reference=reference,
+                amount_credits=amount,
+            ),
+        )
+        expect(asdict(reply), wanted, "reversal")
+
+    def _lapse(self) -> None:
+        expect(lapse_grants(limit=EVERYTHING), self._model.lapse(), "lapsed")
 
     def _reserve(self, amount: int, subject: str, reference: str, is_short: bool) -> None:
         hold, reply = both(
@@ -155,17 +214,19 @@ class LedgerHistory:
 
     def _extend(self, hold: Hold | None, expires_in_s: float) -> None:
         named = hold.id if hold and hold.id else uuid.uuid4()
+        is_beyond = expires_in_s > CEILING_S
         _, reply = both(
-            lambda: self._model.extend(hold),
+            lambda: self._model.extend(hold, is_beyond),
             lambda: extend_reservation(reservation_id=named, expires_in_s=expires_in_s),
         )
         if hold is None or hold.expires_at is None:
             raise Violation("extended a hold that nobody made")
-        if expires_in_s < LONG_S:
+        if expires_in_s < LONG_S or hold.is_at_ceiling:
             expect(reply, hold.expires_at, "an expiry that moved back")
         elif not reply > hold.expires_at:
             raise Violation(f"{reply} is not after {hold.expires_at}")
         hold.expires_at = reply
+        hold.is_at_ceiling |= is_beyond
 
     def _sweep(self, limit: int) -> None:
         swept = both(lambda: self._model.sweep(limit), lambda: expire_reservations(limit=limit))
@@ -180,12 +241,13 @@ class LedgerHistory:
         expect(found, self._model.funds(), "funds")
 
     def finish(self) -> None:
-        """Sweep what is overdue; compare account, holds and every entry."""
+        """Sweep what is overdue; compare account, holds, lots and every entry."""
         self._sweep(EVERYTHING)
+        self._lapse()
         account = Account.objects.get(organization_id=self._organization)
         model = self._model
-        found = (account.balance, account.reserved, account.issued, account.charged)
-        wanted = (model.balance, model.reserved, model.issued, model.charged)
+        found = (account.balance, account.reserved, account.issued, account.charged, account.lapsed)
+        wanted = (model.balance, model.reserved, model.issued, model.charged, model.lapsed)
         expect((*found, account.last_seq), (*wanted, len(model.journal) - 1), "account")
         holds = Reservation.objects.filter(account=account)
         columns = ("id", "amount", "state", "charged", "subject_id")
@@ -198,6 +260,8 @@ class LedgerHistory:
             },
             "holds",
         )
+        lots = dict(Lot.objects.filter(account=account).values_list("seq", "remaining"))
+        expect(lots, {lot.seq: lot.remaining for lot in model.lots}, "lots")
         entries = Entry.objects.filter(account=account).order_by("seq")
         rows = entries.values_list("kind", "reservation", "balance_after", "reserved_after")
         journal = [(kind, hold and hold.id, *after) for kind, hold, *after in model.journal]

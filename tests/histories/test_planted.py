@@ -62,6 +62,31 @@ REWRITTEN = {
         "is_new := ",
         "is_new := true OR ",
     ),
+    "lots are burnt whatever their priority": (
+        "credits_lots_for",
+        "ORDER BY l.priority, l.lapses_at",
+        "ORDER BY l.lapses_at",
+    ),
+    "a charge is given back first burnt first": (
+        "credits_lots_for",
+        "ORDER BY d.id DESC",
+        "ORDER BY d.id",
+    ),
+    "grants never lapse": (
+        "credits_lapse_overdue",
+        "lapses_at <= p_now",
+        "false",
+    ),
+    "a grant is taken back although it is held": (
+        "credits_reverse",
+        "least(v_possible, remaining, credits_free(v_account.id))",
+        "least(v_possible, remaining)",
+    ),
+    "holds may be extended for ever": (
+        "credits_extend_reservation",
+        "v_wanted > v_ceiling AND v_hold.expires_at >= v_ceiling",
+        "false",
+    ),
     "the refund is what was charged": (
         "credits_commit_reservation",
         "greatest(v_named.amount - p_actual, 0)",

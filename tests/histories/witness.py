@@ -101,7 +101,7 @@ class Witness:
     def _key(self, entry: dict[str, Any]) -> Any:
         """Name what an entry was asked for by; None for what nobody asks for."""
         kind, hold = entry["kind"], self._rows.holds.get(entry["reservation_id"])
-        if kind in ("open", "expire"):
+        if kind in ("open", "expire", "lapse"):
             return None
         if hold is None:
             return kind, entry["reference"]
