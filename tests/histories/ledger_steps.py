@@ -37,11 +37,11 @@ class LedgerHistory:
     """One account of its own; few credits, so that they run out now and then."""
 
     RULES: ClassVar[Mapping[str, int]] = {
-        "grant": 4,
+        "grant": 8,
         "reserve": 16,
         "commit": 14,
         "release": 7,
-        "extend": 3,
+        "extend": 5,
         "sweep": 3,
         "lapse": 2,
         "reverse": 6,
@@ -61,7 +61,9 @@ class LedgerHistory:
 
     def grant(self) -> str:
         """Give credits by a reference that is new or was used before, for ever or for a while."""
-        amount, priority = self._chance.randint(1, 60), self._chance.choice(PRIORITIES)
+        # Small ones too, so that a charge burns several.
+        amount = self._chance.randint(1, self._chance.choice([8, 60]))
+        priority = self._chance.choice(PRIORITIES)
         reference = self._reference(self._model.grants)
         lasts_s = self._chance.choice([None, None, LAPSES_IN_S, LONG_S, LONG_S * 2])
         lapses_at = lasts_s and datetime.now(UTC) + timedelta(seconds=lasts_s)
@@ -74,9 +76,11 @@ class LedgerHistory:
 
     def reverse(self) -> str:
         """Undo an entry, any, but rather one that can be, in part or as far as it goes."""
+        moved = self._model.movements
+        several = [seq for seq, movement in moved.items() if len(movement.lots) > 1]
         every = range(len(self._model.journal) + 1)
-        seq = self._chance.choice(self._chance.choice([every, *[list(self._model.movements)] * 3]))
-        amount = self._chance.choice([None, None, self._chance.randint(1, 20)])
+        seq = self._chance.choice(self._chance.choice([every, [*moved], several or every]))
+        amount = self._chance.choice([None, 1, 2, self._chance.randint(1, 20)])
         return self._do(self._reverse, seq, amount, self._reference(self._model.reversals))
 
     def lapse(self) -> str:
@@ -113,10 +117,11 @@ class LedgerHistory:
         return self._do(self._release, self._hold())
 
     def extend(self) -> str:
-        """Let a hold last longer, or shorter, which it does not."""
-        return self._do(
-            self._extend, self._hold(), self._chance.choice([60.0, LONG_S * 2, CEILING_S + 60])
-        )
+        """Let a hold last longer, or shorter, which it does not, or longer than it may."""
+        longest = [hold for hold in self._model.holds if hold.is_at_ceiling]
+        hold = self._chance.choice([self._hold(), self._hold(), *longest[-1:]])
+        lasts_s = self._chance.choice([60.0, LONG_S * 2, CEILING_S + 60, CEILING_S + 60])
+        return self._do(self._extend, hold, lasts_s)
 
     def sweep(self) -> str:
         """Expire some of what is overdue, or all of it."""
