@@ -118,8 +118,9 @@ class LedgerHistory:
 
     def extend(self) -> str:
         """Let a hold last longer, or shorter, which it does not, or longer than it may."""
-        longest = [hold for hold in self._model.holds if hold.is_at_ceiling]
-        hold = self._chance.choice([self._hold(), self._hold(), *longest[-1:]])
+        live = [hold for hold in self._model.holds if hold.state == "held" and not hold.is_short]
+        longest = [hold for hold in live if hold.is_at_ceiling]
+        hold = self._chance.choice([self._hold(), *live[-1:], *longest[-1:]])
         lasts_s = self._chance.choice([60.0, LONG_S * 2, CEILING_S + 60, CEILING_S + 60])
         return self._do(self._extend, hold, lasts_s)
 
