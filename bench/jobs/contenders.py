@@ -71,7 +71,7 @@ def _ours(shape: str, label: str, noop: int, durable: int) -> Contender:
 
 CONTENDERS: Final[tuple[Contender, ...]] = (
     _ours("stepwise", "stepwise", 3000, 2500),
-    _ours("transactional", "transactional", 5000, 5000),
+    _ours("transactional", "transactional", 6000, 12000),
     _ours("batch", "batch of up to 100", 20000, 16000),
     Contender(
         name="floor",
@@ -79,7 +79,7 @@ CONTENDERS: Final[tuple[Contender, ...]] = (
         environment="floor",
         client="",
         workers=tuple(f"{PYTHON} -m bench.jobs.floor {index} 2" for index in range(2)),
-        jobs={"durable": 6000},
+        jobs={"durable": 12000},
         settings="2 processes of 4 threads, a kept connection each",
         quick=True,
     ),
@@ -89,7 +89,7 @@ CONTENDERS: Final[tuple[Contender, ...]] = (
         environment="oban",
         client="python oban_peer.py",
         workers=("python oban_peer.py worker",) * 2,
-        jobs={"noop": 6000, "durable": 5000},
+        jobs={"noop": 6000, "durable": 12000},
         row="yes",
         kill="yes, after its lifeline",
         wipe="yes (no broker)",
@@ -114,7 +114,7 @@ CONTENDERS: Final[tuple[Contender, ...]] = (
         environment="celery",
         client="python celery_peer.py",
         workers=(CELERY,),
-        jobs={"noop": 2000, "durable": 1500},
+        jobs={"noop": 2000, "durable": 3000},
         settings="prefork of 2, early acknowledgement, results ignored, prefetch 64",
         quick=True,
     ),
