@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from tests.histories.ledger_model import Refused
 
 MEBIBYTE = 1024 * 1024
-# What is held for the one source there is (5,000 bytes), by builder.
+# What is held for the one source there is (5,000 bytes), by builder, as long as little is known.
 ESTIMATES = {"static": 3, "mkdocs": 7}
 
 
@@ -67,12 +67,23 @@ class ProjectModel:
         """Give credits."""
         self.balance += amount
 
+    def estimate(self, builder: str) -> int:
+        """Return what is held: the lower median of what the last 20 like it were charged."""
+        charged = [
+            build.charged
+            for build in reversed(self.builds)
+            if build.builder == builder and build.state == "deployed" and build.charged is not None
+        ][:20]
+        if len(charged) < 3:
+            return ESTIMATES[builder]
+        return sorted(charged)[(len(charged) - 1) // 2]
+
     def submit(self, builder: str, key: str = "") -> BuildModel:
         """Accept a build: a key is good for one, a slot must be free, and the credits there."""
         if key and key in self.keys:
             raise Refused("IDEMPOTENCY_KEY_EXPIRED")
         waiting, slots = self._room(1)
-        estimate = ESTIMATES[builder]
+        estimate = self.estimate(builder)
         free = self.free + sum(build.estimate for build in waiting)
         if free < estimate:
             raise Refused("INSUFFICIENT_CREDITS", required=estimate, available=free)
@@ -85,7 +96,7 @@ class ProjectModel:
         if count > self.max_active:
             raise Refused("BATCH_EXCEEDS_MAX_ACTIVE", asked=count, maxActive=self.max_active)
         waiting, slots = self._room(count)
-        total = count * ESTIMATES["static"]
+        total = count * self.estimate("static")
         if self.free + sum(build.estimate for build in waiting) < total:
             # It is told as things are, before the older ones would have made room.
             raise Refused("INSUFFICIENT_CREDITS", required=total, available=self.free)
@@ -169,7 +180,8 @@ class ProjectModel:
     def _accept(
         self, waiting: list[BuildModel], slots: list[int], builder: str
     ) -> list[BuildModel]:
-        made = [BuildModel(builder, slot, ESTIMATES[builder]) for slot in slots]
+        estimate = self.estimate(builder)
+        made = [BuildModel(builder, slot, estimate) for slot in slots]
         for build in waiting:
             build.superseded_by = made[0]
             self._end(build, "cancelled", "cancelled")
