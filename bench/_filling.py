@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import psycopg
@@ -64,7 +65,7 @@ def fill_waiting(servers: Ground, count: int) -> None:
             cursor.execute(_RUNG, (row and row[0], KIND))
             while rows := cursor.fetchmany(CHUNK):
                 rings = [Ring(job_id, QUEUE, 1, 60.0, "t") for (job_id,) in rows]
-                _insist(lambda rings=rings: ring(rings))  # type: ignore[misc]
+                _insist(partial(ring, rings))
 
 
 def fill_ended(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import F, Q, Value
 from django.db.models.functions import NullIf
@@ -189,6 +190,14 @@ class Entry(models.Model):
                 name="credits_entry_about",
                 fields=["account", "original_seq"],
                 condition=Q(original_seq__isnull=False),
+            ),
+            # A day's entries, for what is added up of them (B-10): they are written in the order
+            # of their time, so a few kilobytes over ranges of pages are enough.
+            BrinIndex(
+                name="credits_entry_created_at_brin",
+                fields=["created_at"],
+                pages_per_range=32,
+                autosummarize=True,
             ),
         ]
 

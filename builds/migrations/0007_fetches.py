@@ -12,7 +12,7 @@ import jobs.ids
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("builds", "0007_rollup_scans"),
+        ("builds", "0006_rollups"),
         ("flagship", "0002_append_only"),
     ]
 

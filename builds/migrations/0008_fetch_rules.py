@@ -59,7 +59,7 @@ DROP FUNCTION builds_guard_fetch();
 
 
 class Migration(migrations.Migration):
-    dependencies = [("builds", "0008_fetches")]
+    dependencies = [("builds", "0007_fetches")]
 
     operations = [
         migrations.RunSQL(TENANT_KEYS, DROP_TENANT_KEYS),
