@@ -49,10 +49,15 @@ END
 $body$;
 CREATE TRIGGER fetch_guard BEFORE INSERT OR UPDATE OR DELETE ON builds_fetch
     FOR EACH ROW EXECUTE FUNCTION builds_guard_fetch();
-ALTER TABLE builds_fetch ENABLE ALWAYS TRIGGER fetch_guard;
+CREATE TRIGGER fetch_truncate_guard BEFORE TRUNCATE ON builds_fetch
+    FOR EACH STATEMENT EXECUTE FUNCTION builds_guard_truncate();
+ALTER TABLE builds_fetch
+    ENABLE ALWAYS TRIGGER fetch_guard,
+    ENABLE ALWAYS TRIGGER fetch_truncate_guard;
 """
 
 DROP_GUARD = """
+DROP TRIGGER fetch_truncate_guard ON builds_fetch;
 DROP TRIGGER fetch_guard ON builds_fetch;
 DROP FUNCTION builds_guard_fetch();
 """

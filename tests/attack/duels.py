@@ -97,9 +97,6 @@ DUELS: Final = [
         _REPLAY,
         (True, "build.replayed"),
     ),
-]
-
-DUELS_OF_LOTS: Final = [
     Duel(
         "credits_draw_fill",
         "a draw is written by hand while its account is in use",

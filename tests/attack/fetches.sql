@@ -32,3 +32,5 @@ UPDATE builds_fetch SET state = 'ready', finished_at = now(), commit = repeat('a
 UPDATE builds_fetch SET state = 'failed', finished_at = now() WHERE id = %(queued_fetch)s;
 -- fetch_finished_at_once_ended: a fetch that goes on has ended
 UPDATE builds_fetch SET finished_at = now() WHERE id = %(queued_fetch)s;
+-- build_history_kept: the fetches are truncated
+TRUNCATE builds_fetch;

@@ -17,7 +17,7 @@ from tests.attack.peel import attempt
 from tests.attack.redundant import REDUNDANT, is_redundant
 from tests.attack.statements import HERE, Case, listed, made, walled, written
 from tests.attack.tally import TALLY
-from tests.attack.world import WORLD, connect, forget, has, keep_world, make_world, scratch
+from tests.attack.world import WORLD, connect, forget, keep_world, make_world, scratch
 from tests.conftest import _empty_valkey, _recreate
 from tests.factories import make_account
 from tests.integration.builds.rows import make_build_in
@@ -39,12 +39,7 @@ RULES_OF_BUILDS = (
     "ALTER FUNCTION builds_guard_event() SECURITY INVOKER",
     "TRUNCATE builds_source CASCADE",
 )
-# Statements about tables that came later, each with one of them.
-LATER = {
-    "lots.sql": "credits_lot",
-    "fetches.sql": "builds_fetch",
-    "rollups.sql": "builds_buildday",
-}
+FILES = ("builds.sql", "credits.sql", "lots.sql", "fetches.sql", "rollups.sql")
 pytestmark = pytest.mark.skipif(
     SERVERS.postgres is None, reason="databases are copied on a server of our own only"
 )
@@ -52,8 +47,7 @@ pytestmark = pytest.mark.skipif(
 
 def told() -> list[Case]:
     """Every statement that is written down, with what must refuse it."""
-    files = ["builds.sql", "credits.sql", *(name for name, table in LATER.items() if has(table))]
-    return [case for name in files for case in written(name)] + listed()
+    return [case for name in FILES for case in written(name)] + listed()
 
 
 @pytest.fixture(scope="module")
@@ -194,12 +188,11 @@ def test_guard__of_every_kind_taken_away__is_missed(world: dict[str, Any]) -> No
 
 def test_lock__of_every_function_taken_away__is_missed(world: dict[str, Any]) -> None:
     # C-04 B-08 P18 P20
-    all_duels = [*duels.DUELS, *(duels.DUELS_OF_LOTS if has("credits_lot") else [])]
     with connect("owner", WORLD) as connection:
         every = {lock.name: lock for lock in locks(connection)}
     TALLY.dropped |= {f"lock of {name}" for name in every}
     wrong = []
-    for duel in all_duels:
+    for duel in duels.DUELS:
         with scratch():
             held = duels.fight(duel, world)
         with scratch():
