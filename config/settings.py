@@ -274,6 +274,7 @@ _NAVIGATION: dict[str, list[dict[str, Any]]] = {
         _page("Builds", "deployed_code", "builds.build"),
         _page("Projects", "web", "builds.project"),
         _page("Sources", "folder_zip", "builds.source"),
+        _page("Fetches", "cloud_download", "builds.fetch"),
     ],
     "Credits": [
         _page("Accounts", "account_balance_wallet", "credits.account"),

@@ -11,11 +11,12 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.decorators import display
 
+from builds.admin.filters import ErrorCodeFilter
 from builds.models import Build, BuildEvent, BuildLogLine
 from jobs.admin import subjects
 from jobs.admin.base import ReadOnlyAdmin
 from jobs.admin.display import badge, duration, moment, mono, pretty_json
-from jobs.admin.filters import AgeFilter, OrganizationFilter, SeenValuesFilter, StateFilter
+from jobs.admin.filters import AgeFilter, OrganizationFilter, StateFilter
 from jobs.ids import public_id
 
 PREFIX = "build"
@@ -29,14 +30,6 @@ class QueuedFilter(AgeFilter):
 
     title = "time of submission"
     column = "queued_at"
-
-
-class ErrorCodeFilter(SeenValuesFilter):
-    """By why it failed."""
-
-    title = "error"
-    parameter_name = "error_code"
-    column = "error_code"
 
 
 @admin.register(Build)
@@ -123,6 +116,10 @@ class BuildAdmin(ReadOnlyAdmin):
         "correlation_code",
     )
     change_form_outer_before_template = "admin/builds/build/progress.html"
+
+    def name_of(self, build: Build) -> str:
+        """Which website, and when it was submitted."""
+        return f"{build.project.slug}, {build.queued_at:%Y-%m-%d %H:%M}"
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any

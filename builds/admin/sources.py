@@ -56,6 +56,10 @@ class SourceAdmin(ReadOnlyAdmin):
         "created",
     )
 
+    def name_of(self, source: Source) -> str:
+        """Which website, and which archive."""
+        return f"{source.project.slug}, {source.sha256[:12]}"
+
     @display(description="Source", ordering="id")
     def public(self, source: Source) -> SafeString | str:
         """Id as clients know it."""

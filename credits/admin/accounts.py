@@ -102,6 +102,10 @@ class AccountAdmin(ReadOnlyAdmin):
         rows: QuerySet[Account] = super().get_queryset(request)
         return rows.annotate(available=F("balance") - F("reserved"), is_frozen=Exists(frozen))
 
+    def name_of(self, account: Account) -> str:
+        """Whose it is."""
+        return account.organization.name
+
     def has_grant_permission(self, request: HttpRequest) -> bool:
         """May this operator grant credits?"""
         return bool(request.user.has_perm("credits.grant_credits"))

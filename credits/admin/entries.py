@@ -99,6 +99,10 @@ class EntryAdmin(ReadOnlyAdmin):
     )
     change_form_outer_after_template = "admin/credits/entry/reverse.html"
 
+    def name_of(self, entry: Entry) -> str:
+        """Whose, which of its chain and what it did."""
+        return f"{entry.account.organization.name} #{entry.seq} {entry.kind}"
+
     def has_reverse_permission(self, request: HttpRequest) -> bool:
         """May this operator reverse an entry?"""
         return bool(request.user.has_perm("credits.reverse_entry"))

@@ -40,6 +40,10 @@ class LotAdmin(ReadOnlyAdmin):
     )
     change_form_outer_after_template = "admin/credits/lot/draws.html"
 
+    def name_of(self, lot: Lot) -> str:
+        """Whose, and which of its grants."""
+        return f"{lot.account.organization.name}, grant #{lot.seq}"
+
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:

@@ -93,6 +93,10 @@ class FreezeAdmin(ReadOnlyAdmin):
     )
     change_form_outer_after_template = "admin/credits/freeze/lift.html"
 
+    def name_of(self, freeze: Freeze) -> str:
+        """Whose account, and since when."""
+        return f"{freeze.account.organization.name}, {freeze.frozen_at:%Y-%m-%d %H:%M}"
+
     def has_lift_permission(self, request: HttpRequest) -> bool:
         """May this operator lift a freeze?"""
         return bool(request.user.has_perm("credits.lift_freeze"))

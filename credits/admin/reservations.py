@@ -77,6 +77,11 @@ class ReservationAdmin(ReadOnlyAdmin):
         "alerts",
     )
 
+    def name_of(self, reservation: Reservation) -> str:
+        """Whose, how much and since when."""
+        owner = reservation.account.organization.name
+        return f"{owner}, {reservation.amount:,} credits, {reservation.created_at:%Y-%m-%d %H:%M}"
+
     @display(description="Reservation", ordering="id")
     def public(self, reservation: Reservation) -> SafeString | str:
         """Id as clients know it."""

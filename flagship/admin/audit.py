@@ -57,6 +57,10 @@ class AuditEventAdmin(ReadOnlyAdmin):
         "correlation_code",
     )
 
+    def name_of(self, event: AuditEvent) -> str:
+        """What was done, and when."""
+        return f"{event.action}, {event.occurred_at:%Y-%m-%d %H:%M:%S}"
+
     @display(description="Subject", ordering="subject_type")
     def subject(self, event: AuditEvent) -> SafeString | str:
         """What it was done to, linked where it has a page."""

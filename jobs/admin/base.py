@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import reduce
 from operator import or_
 from typing import Any, ClassVar
@@ -12,7 +13,7 @@ from django.contrib.admin import ShowFacets
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import Model, Q, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.functional import cached_property
 from unfold.admin import ModelAdmin
 from unfold.views import ChangeList
@@ -58,6 +59,27 @@ def name_rows(rows: Iterable[Model], named_by: Mapping[str, str]) -> None:
         names = subjects.names(subject, {getattr(row, field) for row in rows})
         for row in rows:
             setattr(row, f"{subject}_name", names.get(getattr(row, field), ""))
+
+
+@dataclass(frozen=True, slots=True)
+class Crumb:
+    """Stands for a row in the breadcrumbs: the theme asks for its page and writes it as text."""
+
+    row: Model
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def pk(self) -> Any:
+        """The row's key."""
+        return self.row.pk
+
+    @property
+    def _meta(self) -> Any:
+        """What the row is."""
+        return self.row._meta
 
 
 class ReadOnlyAdmin(ModelAdmin):
@@ -136,6 +158,25 @@ class ReadOnlyAdmin(ModelAdmin):
         except ValueError:
             return []
         return [(field, value) for fields in self.search_ids.values() for field in fields]
+
+    def name_of(self, row: Any) -> str:
+        """Name a row as an operator knows it, for the breadcrumbs and the browser's tab.
+
+        A page whose rows are keyed by ids says whose or what they are: models do not, for that
+        takes rows of other tables.
+        """
+        return str(row)
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """Name the row above its page."""
+        name = self.name_of(context["original"])
+        context["crumb"] = Crumb(context["original"], name)
+        if context.get("subtitle"):
+            context["subtitle"] = name
+        response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
+        return response
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

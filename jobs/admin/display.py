@@ -24,7 +24,7 @@ TONES: Final = {
     "danger": {"open", "dead", "failed", "lost", "expired", "blocked"},
     "warning": {"retry_wait", "cancelling", "snoozed", "handed_back", "discarded", "released"},
     "info": {"pending", "queued", "running", "building", "deploying", "requeued", "held"},
-    "success": {"succeeded", "deployed", "committed", "enabled", "active"},
+    "success": {"succeeded", "deployed", "committed", "enabled", "active", "ready"},
 }
 
 

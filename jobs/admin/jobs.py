@@ -101,6 +101,10 @@ class JobAdmin(ReadOnlyAdmin):
         rows: QuerySet[Job] = super().get_queryset(request)
         return rows.defer("payload", "result", "progress")
 
+    def name_of(self, job: Job) -> str:
+        """What it does, and since when."""
+        return f"{job.kind}, {job.created_at:%Y-%m-%d %H:%M}"
+
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:

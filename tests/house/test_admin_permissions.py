@@ -57,7 +57,7 @@ def test_page__of_every_model_an_operator_needs__exists() -> None:
 
     assert labels - PEOPLE == {
         *("jobs.FailedJob", "jobs.Job", "jobs.Schedule"),
-        *("builds.Build", "builds.Project", "builds.Source"),
+        *("builds.Build", "builds.Project", "builds.Source", "builds.Fetch"),
         *("credits.Account", "credits.Reservation", "credits.Entry", "credits.Package"),
         *("credits.Lot", "credits.Statement", "credits.Freeze"),
         *("flagship.Organization", "flagship.ApiKey", "flagship.AuditEvent"),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import html
+import re
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.contrib.admin.sites import site
 from django.contrib.auth.models import User
 from django.db.models import Model
@@ -19,6 +22,9 @@ PAGES = sorted(
     key=lambda model: model._meta.label,
 )
 ids = [model._meta.label for model in PAGES]
+
+UUID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}-[0-9a-f]{4}-")
+DASHED = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-")
 
 
 def address(model: type[Model], *parts: object) -> str:
@@ -53,6 +59,54 @@ def test_page__of_each_model__lists_filters_and_shows(root: Client, model: type[
             200,
             302,
         )
+
+
+def crumbs_of(page: str) -> tuple[str, str]:
+    """What the breadcrumbs say of the row itself, and what the browser's tab does."""
+    inner = page.partition('id="header-inner"')[2].partition("</h1>")[0] or page
+    crumbs = re.findall(r"tracking-tight\">\s*(.*?)\s*</", inner, re.DOTALL)
+    tab = re.search(r"<title>\s*(.*?)\s*</title>", page, re.DOTALL)
+    assert tab and len(crumbs) >= 3, inner[:2000]
+    return html.unescape(crumbs[2]), html.unescape(tab[1])
+
+
+@pytest.mark.parametrize("model", PAGES, ids=ids)
+def test_page__of_each_model__is_named_and_not_numbered(root: Client, model: type[Model]) -> None:
+    # D-02, C-07: a UUID in the breadcrumbs tells an operator nothing
+    make_world()
+    row = model._default_manager.order_by("-pk")[0]
+
+    crumb, tab = crumbs_of(root.get(address(model, row.pk, "change")).content.decode())
+
+    assert crumb == site._registry[model].name_of(row)  # type: ignore[attr-defined]
+    assert not UUID.search(crumb) and not DASHED.search(tab), (crumb, tab)
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        ("credits.account", "Acme Bakery"),
+        ("credits.freeze", "Acme Bakery of old, "),
+        ("credits.reservation", "Acme Bakery, "),
+        ("credits.entry", "Acme Bakery"),
+        ("credits.lot", "Acme Bakery, grant #1"),
+        ("builds.build", "docs, "),
+        ("builds.source", "docs, "),
+        ("builds.fetch", "docs, "),
+        ("jobs.job", "builds."),
+        ("flagship.organization", "Acme Bakery"),
+    ],
+)
+def test_page__keyed_by_an_id__says_whose_it_is(root: Client, model: str, name: str) -> None:
+    # D-02, C-07
+    make_world()
+    kind = apps.get_model(model)
+    shown = [
+        crumbs_of(root.get(address(kind, row.pk, "change")).content.decode())[0]
+        for row in kind._default_manager.all()
+    ]
+
+    assert any(crumb.startswith(name) for crumb in shown), shown
 
 
 @pytest.mark.parametrize("model", PAGES, ids=ids)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import uuid
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 from django.db.models.functions import Now
 
-from builds.models import Build, BuildLogLine, Project, Source
+from builds.models import Build, BuildLogLine, Fetch, Project, Source
+from builds.services.fetches import start_fetch
 from builds.services.projects import create_project
 from builds.services.submit import BuildOrder, create_build
 from credits.models import Package
@@ -58,6 +61,7 @@ def make_world(name: str = "Acme Bakery") -> World:
     )
     project = create_project(organization_id=organization.id, name="Docs", actor="test")
     build = _running_build(project)
+    _fetches(project, build.source_id)
     letter = make_letter(
         kind="builds.run_build",
         queue=BUILDS,
@@ -86,6 +90,32 @@ def _proofs(name: str) -> None:
     finding = {"rule": "account.balance", "subject": "", "expected": "5", "found": "7"}
     call_ledger("credits_freeze_account", account.id, json.dumps([finding]))
     call_ledger("credits_write_statement", date.today() - timedelta(days=2), 0)
+
+
+def _fetches(project: Project, source_id: uuid.UUID) -> None:
+    """Let one fetch have failed, and the next have become the project's source."""
+    ends: tuple[dict[str, Any], ...] = (
+        {
+            "state": "failed",
+            "error_code": "REPOSITORY_REFUSED",
+            "error_message": "The repository has no branch and no tag `release-2`.",
+        },
+        {
+            "state": "ready",
+            "commit": "8f5c9a0e6b7d4c3f2a1908b7c6d5e4f3a2b1c0d9",
+            "source_id": source_id,
+            "left_out": ["docs/latest (symbolic link)", "vendor/theme (submodule)"],
+        },
+    )
+    for ref, end in zip(("release-2", ""), ends, strict=True):
+        fetch = start_fetch(
+            organization_id=project.organization_id,
+            project_id=project.id,
+            url="https://git.example.org/acme-bakery/recipes-and-opening-hours.git",
+            ref=ref,
+            actor="api_key:test",
+        )
+        Fetch.objects.filter(id=fetch.id).update(finished_at=Now(), **end)
 
 
 def _running_build(project: Project) -> Build:
