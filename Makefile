@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 8
 
-demo: .venv/.ready ## Start a system, build two real sites through it, show what happened, stop
+demo: .venv/.ready ## Start a system, tell its story on real sites, check every step of it, stop
 	$(MANAGE) demo $(ARGS)
 
 up: .venv/.ready ## Start a system and keep it running until Ctrl-C

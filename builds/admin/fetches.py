@@ -17,7 +17,7 @@ from jobs.admin.filters import AgeFilter, OrganizationFilter, StateFilter
 from jobs.ids import public_id
 
 PREFIX = "fetch"
-SHOWN_OF_COMMIT = 12
+SHOWN_OF_COMMIT = 8
 subjects.register(subjects.Subject("fetch", prefix=PREFIX, model="builds.fetch"))
 
 
@@ -56,7 +56,7 @@ class FetchAdmin(ReadOnlyAdmin):
                 "fields": (
                     ("public", "state_badge"),
                     ("project_link", "organization_link"),
-                    "url",
+                    "address",
                     ("ref_text", "commit_code"),
                     ("source_link", "job_link"),
                     ("error_code", "error_message"),
@@ -71,6 +71,7 @@ class FetchAdmin(ReadOnlyAdmin):
         "state_badge",
         "project_link",
         "organization_link",
+        "address",
         "ref_text",
         "commit_code",
         "source_link",
@@ -100,7 +101,7 @@ class FetchAdmin(ReadOnlyAdmin):
     @display(description="Ref")
     def ref_text(self, fetch: Fetch) -> str:
         """What was asked for."""
-        return fetch.ref or "default branch"
+        return fetch.ref or "default"
 
     @display(description="Organization", ordering="organization__name")
     def organization_link(self, fetch: Fetch) -> SafeString | str:
@@ -133,6 +134,11 @@ class FetchAdmin(ReadOnlyAdmin):
     def public(self, fetch: Fetch) -> SafeString | str:
         """Id as clients know it."""
         return mono(public_id(PREFIX, fetch.pk))
+
+    @display(description="Repository")
+    def address(self, fetch: Fetch) -> SafeString | str:
+        """Where it comes from, in full."""
+        return mono(fetch.url)
 
     @display(description="Commit")
     def commit_code(self, fetch: Fetch) -> SafeString | str:

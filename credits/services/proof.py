@@ -96,7 +96,7 @@ def reconcile(
             _freeze(account_id, sorted(findings), result)
     if organization_id is None:
         result.stated = _state(drifting=len(result.drifting))
-        result.broken_statements = broken_statements()
+        result.broken_statements = _check_statements()
         DRIFTING_ACCOUNTS.set(len(result.drifting))
         BROKEN_STATEMENTS.set(len(result.broken_statements))
         RECONCILED_AT.set_to_current_time()
@@ -176,6 +176,14 @@ def _freeze(account_id: uuid.UUID, findings: list[Finding], result: Reconciled) 
     logger.error(
         "credits.drift account=%s findings=%d first=%s", account_id, len(findings), findings[0]
     )
+
+
+def _check_statements() -> list[str]:
+    """Return what of the statements does not hold; the latest is worked out from every entry."""
+    with transaction.atomic(durable=True):
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET LOCAL statement_timeout = {STATEMENT_TIMEOUT_MS}")
+        return broken_statements()
 
 
 def _state(*, drifting: int) -> list[date]:

@@ -11,11 +11,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import psutil
 import psycopg
 
+from flagship.management.embedded import Home
+from flagship.management.embedded.postgres import SUPERUSER, Postgres
 from tests.processes import Processes, Running, wait_until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -84,6 +87,12 @@ class Up:
         with psycopg.connect(self.servers["DATABASE_URL"]) as connection:
             row = connection.execute(statement).fetchone()
         return row[0] if row else None
+
+    def as_superuser(self) -> psycopg.Connection[Any]:
+        """Connect to its embedded database as the one whom nothing is refused."""
+        port = urlsplit(self.servers["DATABASE_URL"]).port or 0
+        url = Postgres(Home(self.home), port).url(SUPERUSER)
+        return psycopg.connect(url, autocommit=True)
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""`manage.py demo`: the system's main job, end to end, before your eyes."""
+"""`manage.py demo`: the system's main jobs, end to end, before your eyes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import logging
 import signal
 import time
 from argparse import ArgumentParser
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
@@ -20,16 +21,29 @@ from builds.management.demo import (
     DemoFailed,
     Operator,
     Story,
+    Teller,
+    can_run_code,
     running_system,
 )
 from flagship.management.embedded import Home
 
 
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A system, and what can be done with it beyond its API; of one elsewhere nothing is known."""
+
+    url: str
+    api_key: str
+    operator: Operator | None
+    prove: Callable[[], dict[str, Any]] | None = None
+    runs_code: bool = False
+
+
 class Command(BaseCommand):
-    """Build two real sites through a running system, or through one started for this."""
+    """Tell the story on real sites, through a running system or one started for this."""
 
     help = (
-        "Tell the story of the system on two real sites, against the system that runs in"
+        "Tell the story of the system on real sites, against the system that runs in"
         " FLAGSHIP_HOME, or one started for it, or --url; the last line is one JSON object."
     )
     requires_system_checks = []
@@ -44,11 +58,12 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Tell it; exit code 1 when something is not as it should be."""
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        logging.getLogger("httpx").setLevel(logging.WARNING)
+        for name in ("httpx", "flagship.builds"):
+            logging.getLogger(name).setLevel(logging.WARNING)
         started_at = time.monotonic()
         try:
-            with self._stage(options) as (url, api_key, operator):
-                summary = self._tell(url, api_key, operator)
+            with self._stage(options) as stage:
+                summary = self._tell(stage)
         except DemoFailed as failure:
             raise CommandError(str(failure)) from failure
         except KeyboardInterrupt:
@@ -57,13 +72,14 @@ class Command(BaseCommand):
         self.stdout.write(json.dumps(summary))
 
     @contextlib.contextmanager
-    def _stage(self, options: dict[str, Any]) -> Iterator[tuple[str, str, Operator | None]]:
-        """Yield the address of a system, a key to it, and an operator if one is known."""
+    def _stage(self, options: dict[str, Any]) -> Iterator[Stage]:
+        """Yield where the story takes place."""
         if url := options["url"]:
             if not options["api_key"]:
                 raise CommandError("--url needs --api-key")
             name, password = options["admin_username"], options["admin_password"]
-            yield url.rstrip("/"), options["api_key"], Operator(name, password) if name else None
+            operator = Operator(name, password) if name else None
+            yield Stage(url.rstrip("/"), options["api_key"], operator)
             return
         self.say("A system")
         home = Home(settings.HOME)
@@ -71,17 +87,19 @@ class Command(BaseCommand):
             self.say(f"  ready at {system.url}\n\nAn organization with credits")
             api_key, operator = system.bootstrap("Demo")
             self.say("  made by `manage.py bootstrap`, with an API key and an operator")
-            yield system.url, api_key, operator
+            yield Stage(system.url, api_key, operator, system.reconcile, can_run_code())
 
-    def _tell(self, url: str, api_key: str, operator: Operator | None) -> dict[str, Any]:
+    def _tell(self, stage: Stage) -> dict[str, Any]:
         """Run the story and show where to look."""
+        url, operator = stage.url, stage.operator
         with contextlib.ExitStack() as stack:
-            client = stack.enter_context(contextlib.closing(Client(url, api_key)))
+            client = stack.enter_context(contextlib.closing(Client(url, stage.api_key)))
             console = None
             if operator:
                 console = Console(url, operator.username, operator.password)
                 stack.enter_context(contextlib.closing(console))
-            summary = Story(client, console, self.say).tell()
+            teller = Teller(client, self.say)
+            summary = Story(teller, console, stage.prove, stage.runs_code).tell()
         self.say("\nWhere to look, while a system runs (`make up`)")
         self.say(f"  console  {url}/admin/")
         if operator:

@@ -50,9 +50,33 @@ class Client:
         """POST a JSON object under an Idempotency-Key, a fresh one unless given."""
         return self._json(self.post_raw(path, body, key=key))
 
-    def post_raw(self, path: str, body: dict[str, Any], *, key: str = "") -> httpx.Response:
-        """As `post`, but return the answer as it came."""
+    def post_raw(
+        self, path: str, body: dict[str, Any] | None = None, *, key: str = ""
+    ) -> httpx.Response:
+        """As `post`, but return the answer as it came; without a body nothing is sent."""
         return self._send("POST", path, json=body, headers={"Idempotency-Key": key or _new_key()})
+
+    def refused(self, path: str, body: dict[str, Any], *, code: str) -> dict[str, Any]:
+        """POST what has to be refused with this error code; return the error."""
+        headers = {"Idempotency-Key": _new_key()}
+        error = self._json(self._request("POST", path, json=body, headers=headers))
+        if error.get("error") != code:
+            raise DemoFailed(f"POST {path} was not refused with {code}: {error}")
+        return error
+
+    def text(self, path: str) -> str:
+        """GET a text, whole."""
+        return self._send("GET", path).text
+
+    def events(self, build_id: str) -> Iterator[dict[str, Any]]:
+        """GET every event of a build, oldest first."""
+        path, after = f"/v1/builds/{build_id}/events", 0
+        while True:
+            page = self.get(path, after=after)
+            yield from page["items"]
+            if not page["hasMore"]:
+                return
+            after = page["lastSeq"]
 
     def upload(self, path: str, content: bytes) -> dict[str, Any]:
         """POST a .tar.gz archive."""
@@ -92,13 +116,16 @@ class Client:
         return answer.text
 
     def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
-        try:
-            answer = self._http.request(method, path, **options)
-        except httpx.HTTPError as error:
-            raise DemoFailed(f"{method} {path}: {error!r}") from error
+        answer = self._request(method, path, **options)
         if answer.is_success:
             return answer
         raise DemoFailed(f"{method} {path} was answered with {answer.status_code}: {answer.text}")
+
+    def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        try:
+            return self._http.request(method, path, **options)
+        except httpx.HTTPError as error:
+            raise DemoFailed(f"{method} {path}: {error!r}") from error
 
     @staticmethod
     def _json(answer: httpx.Response) -> dict[str, Any]:

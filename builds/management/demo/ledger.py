@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
-from builds.management.demo.failed import check
+from builds.management.demo.failed import DemoFailed, check
 
 HEADER = f"{'entry':>5}  {'kind':<8}  {'balance':>16}  {'reserved':>16}  reason"
 
@@ -37,6 +37,15 @@ def check_ledger(
         f"{len(entries)} entries from zero: balance {balance:,}, reserved {reserved:,};"
         " the account says the same"
     )
+
+
+def resolved_by(entries: Iterable[dict[str, Any]], reservation_id: str) -> dict[str, Any]:
+    """Return the entry that ended a reservation. Raises: DemoFailed when it is still open."""
+    own = (entry for entry in entries if entry["reservationId"] == reservation_id)
+    entry = next((entry for entry in own if entry["kind"] != "reserve"), None)
+    if entry is None:
+        raise DemoFailed(f"{reservation_id} still holds credits")
+    return entry
 
 
 def charged_to(entries: list[dict[str, Any]], reservation_id: str) -> int:

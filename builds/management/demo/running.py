@@ -15,6 +15,8 @@ from typing import Any
 
 import httpx
 
+from builds.clients.sandbox import isolation
+from builds.errors import SandboxUnavailable
 from builds.management.demo.failed import DemoFailed, wait_for
 from flagship.management.embedded import Home, HomeInUse, read_json
 from flagship.management.supervisor.child import end_with_us
@@ -48,6 +50,11 @@ class System:
             return made["apiKey"], Operator(admin["username"], admin["password"])
         return made["apiKey"], self._make_operator()
 
+    def reconcile(self) -> dict[str, Any]:
+        """Prove the whole ledger; return what was found. Raises: DemoFailed, with it, on drift."""
+        found: dict[str, Any] = json.loads(self._manage("reconcile_credits", "--json"))
+        return found
+
     def _make_operator(self) -> Operator:
         """Make another operator: the first one's password was shown once and is not kept."""
         operator = Operator(f"demo-{secrets.token_hex(3)}", secrets.token_urlsafe(12))
@@ -72,6 +79,14 @@ class System:
         if done.returncode:
             raise DemoFailed(f"manage.py {arguments[0]} failed:\n{done.stdout}{done.stderr}")
         return done.stdout
+
+
+def can_run_code() -> bool:
+    """Tell whether sites may bring programs of their own on this machine, by trying."""
+    try:
+        return isolation() == "bubblewrap"
+    except SandboxUnavailable:
+        return False
 
 
 @contextlib.contextmanager

@@ -66,10 +66,10 @@ def test_fetches__ready_and_failed__say_what_became_of_each(reader: Client) -> N
     listed = reader.get("/admin/builds/fetch/").content.decode()
     shown, refused = page(reader, "fetch", ready), page(reader, "fetch", failed)
 
-    for text in ("git.example.org/acme-bakery", "release-2", "default branch", "8f5c9a0e6b7d<"):
+    for text in ("git.example.org/acme-bakery", "release-2", ">default<", "8f5c9a0e<"):
         assert text in listed, text
     for text in (
-        *(public_id("fetch", ready.id), str(ready.commit), "docs/latest (symbolic link)"),
+        *(public_id("fetch", ready.id), str(ready.commit), ready.url, "docs/latest (symbolic link)"),
         f"/admin/builds/project/{project.pk}/change/",
         f"/admin/builds/source/{ready.source_id}/change/",
         f"/admin/jobs/job/{ready.job_id}/change/",

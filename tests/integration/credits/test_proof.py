@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 from django.core.management import call_command
+from django.db import connection
 
 from credits.errors import CreditAccountFrozen, FreezeNotOpen
 from credits.metrics import BROKEN_STATEMENTS, DRIFTING_ACCOUNTS
@@ -319,6 +320,25 @@ def test_statements__tampered_with__are_named(
 
     assert len(found.broken_statements) >= broken and not found.holds
     assert BROKEN_STATEMENTS._value.get() == len(found.broken_statements)
+
+
+def test_statements__of_a_large_ledger__get_the_time_that_proofs_get(
+    live_db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # C-06: the digest of a day reads every entry, which takes longer than a request may
+    make_account(credits=5)
+    allowed = []
+
+    def look() -> list[str]:
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW statement_timeout")
+            allowed.append(cursor.fetchone()[0])
+        return broken_statements()
+
+    monkeypatch.setattr(proof, "broken_statements", look)
+
+    assert reconcile().holds
+    assert allowed == ["10min"]
 
 
 def test_command__reconcile_credits__tells_and_exits_1_on_drift(
