@@ -69,7 +69,12 @@ def test_fetches__ready_and_failed__say_what_became_of_each(reader: Client) -> N
     for text in ("git.example.org/acme-bakery", "release-2", ">default<", "8f5c9a0e<"):
         assert text in listed, text
     for text in (
-        *(public_id("fetch", ready.id), str(ready.commit), ready.url, "docs/latest (symbolic link)"),
+        *(
+            public_id("fetch", ready.id),
+            str(ready.commit),
+            ready.url,
+            "docs/latest (symbolic link)",
+        ),
         f"/admin/builds/project/{project.pk}/change/",
         f"/admin/builds/source/{ready.source_id}/change/",
         f"/admin/jobs/job/{ready.job_id}/change/",
