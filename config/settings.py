@@ -71,6 +71,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "flagship.middleware.request_context.RequestContextMiddleware",
+    "flagship.middleware.wall.PlatformMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -82,6 +83,7 @@ MIDDLEWARE = [
     "flagship.middleware.body_limit.BodyLimitMiddleware",
     "flagship.middleware.api_key.ApiKeyMiddleware",
     "flagship.middleware.idempotency.IdempotencyMiddleware",
+    "flagship.middleware.wall.WallMiddleware",
 ]
 ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
@@ -121,6 +123,12 @@ DATABASES: dict[str, Any] = {
         },
     }
 }
+# What requests of clients run as, so that row-level security binds them; "" does without.
+DATABASE_TENANT_ROLE = env.str(
+    "DATABASE_TENANT_ROLE",
+    "flagship_tenant",
+    validate=validate.Regexp(r"([a-z_][a-z0-9_]{0,62})?$"),
+)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from django.apps import AppConfig
 
 
@@ -10,3 +12,9 @@ class CreditsConfig(AppConfig):
 
     name = "credits"
     default_auto_field = "django.db.models.BigAutoField"
+    # Functions of the owner's that requests of clients may call: each asks whose they are.
+    tenant_functions: ClassVar[tuple[str, ...]] = (
+        "credits_reserve",
+        "credits_commit_reservation",
+        "credits_release_reservation",
+    )

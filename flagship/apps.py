@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from typing import ClassVar
 
 from django.apps import AppConfig
 
@@ -12,6 +13,8 @@ class FlagshipConfig(AppConfig):
 
     name = "flagship"
     default_auto_field = "django.db.models.BigAutoField"
+    # Functions of the owner's that requests may call before it is known whose they are.
+    tenant_functions: ClassVar[tuple[str, ...]] = ("flagship_find_api_key",)
 
     def ready(self) -> None:
         """Listen to the engine and register the system checks."""

@@ -15,6 +15,7 @@ INNERMOST = (
     "flagship.middleware.body_limit.BodyLimitMiddleware",
     "flagship.middleware.api_key.ApiKeyMiddleware",
     "flagship.middleware.idempotency.IdempotencyMiddleware",
+    "flagship.middleware.wall.WallMiddleware",
 )
 SHORTEST_SECRET = 32
 
@@ -40,7 +41,7 @@ def check_middleware(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[
     if order[:1] != [OUTERMOST]:
         errors.append(Error("The request context must come first.", id="flagship.E002"))
     if tuple(order[-len(INNERMOST) :]) != INNERMOST:
-        told = "Body limit, API key and idempotency must come last, in this order."
+        told = "Body limit, API key, idempotency and wall must come last, in this order."
         errors.append(Error(told, id="flagship.E003"))
     return errors
 
@@ -64,3 +65,12 @@ def check_outgoing(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[Ch
         "OUTGOING_TEST_ADDRESSES lets whoever may name a URL reach addresses that are not public."
     )
     return [Warning(told, hint="Unset it outside of tests.", id="flagship.W001")]
+
+
+@register(Tags.security, deploy=True)
+def check_wall(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """Without the tenant role a selector that forgets whose rows it wants shows all (P24)."""
+    if settings.DATABASE_TENANT_ROLE:
+        return []
+    told = "DATABASE_TENANT_ROLE is empty: no row-level security binds requests."
+    return [Warning(told, hint="Create the role; see docs/deploy.md.", id="flagship.W002")]

@@ -135,11 +135,9 @@ class BuildLog(APIView):
     def get(self, request: Request, build_id: str) -> Response:
         """Read a log, page by page."""
         position = read_log_query(request)
-        build = get_build(
-            organization_id=caller_of(request).organization_id,
-            build_id=parse_path_id("build", build_id, BuildNotFound),
-        )
-        return Response(LogPage(read_log(build_id=build.id, **position)).data)
+        mine = {"organization_id": caller_of(request).organization_id}
+        build = get_build(**mine, build_id=parse_path_id("build", build_id, BuildNotFound))
+        return Response(LogPage(read_log(**mine, build_id=build.id, **position)).data)
 
 
 def accepted(build: Build) -> Response:

@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Final
 
 from django.conf import settings
@@ -32,6 +33,7 @@ from builds.states import is_final
 from flagship.api.authentication import caller_of
 from flagship.errors.requests import ValidationFailed
 from jobs.api.sse import EventStreamRenderer, TemporaryRedirect, block, respond
+from jobs.clients.wall import inside
 
 POLL_S: Final = 0.25
 IDLE_POLL_S: Final = 1.0
@@ -68,7 +70,7 @@ class BuildLogStream(APIView):
         )
         if not isinstance(request._request, ASGIRequest):
             return TemporaryRedirect(f"{settings.STREAMS_URL}{stream_path(build.id)}")
-        return respond(follow(build.id, after), key=caller.api_key_id)
+        return respond(follow(build.organization_id, build.id, after), key=caller.api_key_id)
 
 
 def last_event_id(text: str) -> int:
@@ -78,16 +80,18 @@ def last_event_id(text: str) -> int:
     return int(text)
 
 
-async def follow(build_id: uuid.UUID, after: int) -> AsyncGenerator[bytes, None]:
+async def follow(
+    organization_id: uuid.UUID, build_id: uuid.UUID, after: int
+) -> AsyncGenerator[bytes, None]:
     """Yield events until the build has ended and all its lines were sent.
 
     A stream that lasts LONGEST_S ends without `end`; its reader comes back by itself.
     """
-    loop = asyncio.get_running_loop()
+    loop, read = asyncio.get_running_loop(), partial(_read, organization_id, build_id)
     until = time.monotonic() + LONGEST_S
     beat_at = time.monotonic() + HEARTBEAT_S
     while time.monotonic() < until:
-        piece = await loop.run_in_executor(_READERS, _read, build_id, after)
+        piece = await loop.run_in_executor(_READERS, read, after)
         for line in piece.items:
             yield block(dict(LogLineSerializer(line).data), position=line.seq, name="line")
         after = piece.last_seq
@@ -104,6 +108,9 @@ async def follow(build_id: uuid.UUID, after: int) -> AsyncGenerator[bytes, None]
             await asyncio.sleep(POLL_S if piece.items or is_final(piece.state) else IDLE_POLL_S)
 
 
-def _read(build_id: uuid.UUID, after: int) -> LogPiece:
+def _read(organization_id: uuid.UUID, build_id: uuid.UUID, after: int) -> LogPiece:
     close_old_connections()
-    return read_log(build_id=build_id, after=after, limit=BATCH_LINES)
+    with inside(organization_id):
+        return read_log(
+            organization_id=organization_id, build_id=build_id, after=after, limit=BATCH_LINES
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import ClassVar, Final
 
 from django.db import models
 from django.db.models import F, Q
@@ -10,6 +10,7 @@ from django.db.models.functions import Now
 
 from builds.states import ACTIVE, FINAL, MOVES, BuildState
 from jobs.ids import new_id
+from jobs.models.tenant import TenantManager
 
 _ACTIVE: Final = [str(state) for state in ACTIVE]
 _FINAL: Final = [str(state) for state in FINAL]
@@ -119,6 +120,8 @@ class Build(models.Model):
     queued_at = models.DateTimeField(db_default=Now())
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
+
+    objects: ClassVar[TenantManager[Build]] = TenantManager()
 
     class Meta:
         ordering = ("-id",)

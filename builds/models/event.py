@@ -9,6 +9,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from builds.states import BuildEventName
+from jobs.models.tenant import TenantManager
 
 
 class BuildEvent(models.Model):
@@ -31,6 +32,8 @@ class BuildEvent(models.Model):
     actor = models.CharField(max_length=150)
     data = models.JSONField(default=dict, blank=True)
     at = models.DateTimeField(db_default=Now())
+
+    objects: ClassVar[TenantManager[BuildEvent]] = TenantManager("build__organization_id")
 
     class Meta:
         ordering = ("build", "seq")

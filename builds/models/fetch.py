@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
@@ -9,6 +11,7 @@ from django.db.models.functions import Now
 
 from builds.states import FetchState
 from jobs.ids import new_id
+from jobs.models.tenant import TenantManager
 
 _QUEUED = Q(state=str(FetchState.QUEUED))
 _READY = Q(state=str(FetchState.READY))
@@ -54,6 +57,8 @@ class Fetch(models.Model):
     created_by = models.CharField(max_length=150)
     created_at = models.DateTimeField(db_default=Now())
     finished_at = models.DateTimeField(null=True, blank=True)
+
+    objects: ClassVar[TenantManager[Fetch]] = TenantManager()
 
     class Meta:
         ordering = ("-id",)

@@ -8,6 +8,8 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from jobs.models.tenant import TenantManager
+
 
 class BuildTransition(models.Model):
     """One move of a build. Only the state trigger writes these; they are never edited (B-02)."""
@@ -22,6 +24,8 @@ class BuildTransition(models.Model):
     actor = models.CharField(max_length=150)
     fence = models.PositiveBigIntegerField(null=True)
     at = models.DateTimeField(db_default=Now())
+
+    objects: ClassVar[TenantManager[BuildTransition]] = TenantManager("build__organization_id")
 
     class Meta:
         ordering = ("build", "seq")
@@ -49,6 +53,8 @@ class BuildLogLine(models.Model):
     stream = models.CharField(max_length=10)
     text = models.TextField()
     at = models.DateTimeField(db_default=Now())
+
+    objects: ClassVar[TenantManager[BuildLogLine]] = TenantManager("build__organization_id")
 
     class Meta:
         ordering = ("build", "seq")

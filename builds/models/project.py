@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import ClassVar, Final
 
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
@@ -10,6 +10,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from jobs.ids import new_id
+from jobs.models.tenant import TenantManager
 
 MAX_ACTIVE_LIMIT: Final = 20
 SLUG_PATTERN: Final = r"^[a-z0-9](?:[a-z0-9-]{0,48}[a-z0-9])?$"
@@ -51,6 +52,8 @@ class Project(models.Model):
     )
     created_at = models.DateTimeField(db_default=Now())
     updated_at = models.DateTimeField(db_default=Now())
+
+    objects: ClassVar[TenantManager[Project]] = TenantManager()
 
     class Meta:
         ordering = ("-id",)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
+
+from jobs.models.tenant import TenantManager
 
 
 class RolledDay(models.Model):
@@ -13,6 +17,8 @@ class RolledDay(models.Model):
     `active_builds` of it could still move when it was rolled: it is rolled again. Once they have
     ended nothing of the day can change, for builds are kept and final ones are frozen.
     """
+
+    TENANT_READS: ClassVar[bool] = True
 
     day = models.DateField(primary_key=True)
     rolled_at = models.DateTimeField()
@@ -44,6 +50,8 @@ class BuildDay(models.Model):
     duration_buckets = ArrayField(models.SmallIntegerField())
     duration_counts = ArrayField(models.IntegerField())
 
+    objects: ClassVar[TenantManager[BuildDay]] = TenantManager()
+
     class Meta:
         constraints = [
             models.UniqueConstraint(
@@ -74,6 +82,8 @@ class CreditDay(models.Model):
     entries = models.PositiveIntegerField()
     credits = models.PositiveBigIntegerField()
 
+    objects: ClassVar[TenantManager[CreditDay]] = TenantManager()
+
     class Meta:
         constraints = [
             models.UniqueConstraint(
@@ -100,6 +110,8 @@ class UserDay(models.Model):
     charges = models.PositiveIntegerField()
     credits = models.PositiveBigIntegerField()
 
+    objects: ClassVar[TenantManager[UserDay]] = TenantManager()
+
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["organization", "day", "user"], name="user_day_unique")
@@ -112,6 +124,8 @@ class UserDay(models.Model):
 
 class SegmentDay(models.Model):
     """What all organizations of a segment moved on a day, by operation. Units: whole credits."""
+
+    TENANT_READS: ClassVar[bool] = True
 
     day = models.DateField()
     segment = models.CharField(max_length=20)

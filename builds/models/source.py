@@ -9,6 +9,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from jobs.ids import new_id
+from jobs.models.tenant import TenantManager
 
 
 class Source(models.Model):
@@ -34,6 +35,8 @@ class Source(models.Model):
     unpacked_bytes = models.PositiveBigIntegerField()
     file_count = models.PositiveIntegerField()
     created_at = models.DateTimeField(db_default=Now())
+
+    objects: ClassVar[TenantManager[Source]] = TenantManager()
 
     class Meta:
         ordering = ("-id",)

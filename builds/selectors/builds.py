@@ -51,7 +51,7 @@ def list_builds(
     *, organization_id: uuid.UUID, wanted: BuildFilter = EVERY_BUILD
 ) -> QuerySet[Build]:
     """Return the organization's builds with their projects, newest first."""
-    mine = Build.objects.select_related("project").filter(organization_id=organization_id)
+    mine = Build.objects.for_organization(organization_id).select_related("project")
     return mine.filter(**wanted.conditions())
 
 
@@ -65,9 +65,8 @@ def get_build(*, organization_id: uuid.UUID, build_id: uuid.UUID) -> Build:
 
 def find_build_of_key(*, organization_id: uuid.UUID, key_hash: str) -> Build | None:
     """Return the build that an Idempotency-Key has made."""
-    return Build.objects.filter(
-        organization_id=organization_id, idempotency_key_hash=key_hash
-    ).first()
+    mine = Build.objects.for_organization(organization_id)
+    return mine.filter(idempotency_key_hash=key_hash).first()
 
 
 def find_deployed_build(*, project_id: uuid.UUID, build_id: uuid.UUID) -> Build | None:
@@ -104,15 +103,16 @@ class LogPiece:
     state: str
 
 
-def read_log(*, build_id: uuid.UUID, after: int, limit: int) -> LogPiece:
-    """Return up to `limit` lines after a sequence number.
+def read_log(
+    *, organization_id: uuid.UUID, build_id: uuid.UUID, after: int, limit: int
+) -> LogPiece:
+    """Return up to `limit` lines after a sequence number, of a build of the organization.
 
     The state is read before the lines: a build that is final has all its lines stored.
     """
-    state = Build.objects.values_list("state", flat=True).get(id=build_id)
-    lines = list(
-        BuildLogLine.objects.filter(build_id=build_id, seq__gt=after).order_by("seq")[:limit]
-    )
+    state = _state(organization_id, build_id)
+    mine = BuildLogLine.objects.for_organization(organization_id)
+    lines = list(mine.filter(build_id=build_id, seq__gt=after).order_by("seq")[:limit])
     return LogPiece(
         items=lines,
         last_seq=lines[-1].seq if lines else after,
@@ -131,19 +131,25 @@ class EventPiece:
     state: str
 
 
-def read_events(*, build_id: uuid.UUID, after: int, limit: int) -> EventPiece:
+def read_events(
+    *, organization_id: uuid.UUID, build_id: uuid.UUID, after: int, limit: int
+) -> EventPiece:
     """Return up to `limit` events after a sequence number, and the state the build is in.
 
     Numbers have no gaps and commit in their order: whoever goes on from `last_seq` misses nothing.
     """
-    events = list(
-        BuildEvent.objects.filter(build_id=build_id, seq__gt=after).order_by("seq")[: limit + 1]
-    )
+    mine = BuildEvent.objects.for_organization(organization_id)
+    events = list(mine.filter(build_id=build_id, seq__gt=after).order_by("seq")[: limit + 1])
     kept = events[:limit]
-    state = Build.objects.values_list("state", flat=True).get(id=build_id)
+    state = _state(organization_id, build_id)
     return EventPiece(
         items=kept,
         last_seq=kept[-1].seq if kept else after,
         has_more=len(events) > limit,
         state=state,
     )
+
+
+def _state(organization_id: uuid.UUID, build_id: uuid.UUID) -> str:
+    mine = Build.objects.for_organization(organization_id)
+    return mine.values_list("state", flat=True).get(id=build_id)

@@ -58,9 +58,9 @@ def estimate_wait(*, organization_id: uuid.UUID, project_id: uuid.UUID, active: 
     From the median of its latest deployed builds. Where it has none, from those of the
     organization's other projects: never from those of strangers. Source: B-04.
     """
-    basis, durations = "project", _durations(Build.objects.filter(project_id=project_id))
+    mine = Build.objects.for_organization(organization_id)
+    basis, durations = "project", _durations(mine.filter(project_id=project_id))
     if not durations:
-        mine = Build.objects.filter(organization_id=organization_id)
         basis, durations = "organization", _durations(mine)
     if not durations:
         basis, durations = "default", [DEFAULT_DURATION_S]

@@ -14,7 +14,7 @@ from builds.selectors.projects import get_project
 def list_fetches(*, organization_id: uuid.UUID, project_id: uuid.UUID) -> QuerySet[Fetch]:
     """Return a project's fetches, newest first. Raises: ProjectNotFound."""
     get_project(organization_id=organization_id, project_id=project_id)
-    return Fetch.objects.filter(organization_id=organization_id, project_id=project_id)
+    return Fetch.objects.for_organization(organization_id).filter(project_id=project_id)
 
 
 def get_fetch(*, organization_id: uuid.UUID, project_id: uuid.UUID, fetch_id: uuid.UUID) -> Fetch:

@@ -14,7 +14,7 @@ from jobs.ids import MalformedId, parse_public_id
 
 def list_projects(*, organization_id: uuid.UUID) -> QuerySet[Project]:
     """Return the organization's projects, newest first."""
-    return Project.objects.filter(organization_id=organization_id)
+    return Project.objects.for_organization(organization_id)
 
 
 def get_project(*, organization_id: uuid.UUID, project_id: uuid.UUID) -> Project:
@@ -29,9 +29,8 @@ def get_source(
     *, organization_id: uuid.UUID, project_id: uuid.UUID, source_id: uuid.UUID
 ) -> Source:
     """Return one source of a project. Raises: SourceNotFound, also for another project's."""
-    source = Source.objects.filter(
-        organization_id=organization_id, project_id=project_id, id=source_id
-    ).first()
+    mine = Source.objects.for_organization(organization_id)
+    source = mine.filter(project_id=project_id, id=source_id).first()
     if source is None:
         raise SourceNotFound
     return source

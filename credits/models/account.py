@@ -9,6 +9,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from jobs.ids import new_id
+from jobs.models.tenant import TenantManager
 
 
 class Account(models.Model):
@@ -32,6 +33,8 @@ class Account(models.Model):
     lapsed = models.BigIntegerField(default=0, db_default=0)
     last_seq = models.BigIntegerField(default=0, db_default=0)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    objects: ClassVar[TenantManager[Account]] = TenantManager()
 
     class Meta:
         permissions = [("grant_credits", "Can grant credits to an account")]

@@ -18,6 +18,7 @@ from credits.states import (
     RESOLUTIONS,
     EntryKind,
 )
+from jobs.models.tenant import TenantManager
 
 
 def _kind(kind: EntryKind, **books: Any) -> Q:
@@ -85,6 +86,8 @@ class Entry(models.Model):
     reason = models.TextField(default="", db_default="", blank=True)
     reference = models.TextField(default="", db_default="", blank=True)
     created_at = models.DateTimeField(editable=False)
+
+    objects: ClassVar[TenantManager[Entry]] = TenantManager("account__organization_id")
 
     class Meta:
         verbose_name_plural = "entries"

@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from credits.models.account import Account
+from jobs.models.tenant import TenantManager
 
 
 class Lot(models.Model):
@@ -31,6 +32,8 @@ class Lot(models.Model):
     priority = models.SmallIntegerField()
     lapses_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(editable=False)
+
+    objects: ClassVar[TenantManager[Lot]] = TenantManager("account__organization_id")
 
     class Meta:
         verbose_name = "grant"
@@ -77,6 +80,8 @@ class Draw(models.Model):
     number = models.BigIntegerField()
     amount = models.BigIntegerField()
     remaining_after = models.BigIntegerField()
+
+    objects: ClassVar[TenantManager[Draw]] = TenantManager("account__organization_id")
 
     class Meta:
         constraints = [

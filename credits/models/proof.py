@@ -9,6 +9,7 @@ from django.db.models import F, Q, Value
 from django.db.models.functions import Now, NullIf
 
 from credits.models.account import Account
+from jobs.models.tenant import TenantManager
 
 
 class Statement(models.Model):
@@ -72,6 +73,8 @@ class Freeze(models.Model):
     lifted_at = models.DateTimeField(null=True, blank=True)
     lifted_by = models.TextField(default="", db_default="", blank=True)
     lift_reason = models.TextField(default="", db_default="", blank=True)
+
+    objects: ClassVar[TenantManager[Freeze]] = TenantManager("account__organization_id")
 
     class Meta:
         permissions = [("lift_freeze", "Can lift the freeze of a credit account")]

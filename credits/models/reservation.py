@@ -11,6 +11,7 @@ from django.db.models import F, Q
 from credits.models.account import Account
 from credits.states import MAX_AMOUNT_CREDITS, RESERVATION_LIFE_MAX_S, ReservationState
 from jobs.ids import new_id
+from jobs.models.tenant import TenantManager
 
 
 class Reservation(models.Model):
@@ -40,6 +41,8 @@ class Reservation(models.Model):
     created_at = models.DateTimeField(editable=False)
     expires_at = models.DateTimeField()
     resolved_at = models.DateTimeField(null=True, blank=True)
+
+    objects: ClassVar[TenantManager[Reservation]] = TenantManager("account__organization_id")
 
     class Meta:
         constraints = [

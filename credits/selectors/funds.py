@@ -47,7 +47,7 @@ def get_funds(*, organization_id: uuid.UUID) -> Funds:
         account=OuterRef("id"), remaining__gt=0, lapses_at__lte=ClockTimestamp()
     )
     row = (
-        Account.objects.filter(organization_id=organization_id)
+        Account.objects.for_organization(organization_id)
         .values_list(
             "balance",
             "reserved",
@@ -77,20 +77,18 @@ def list_entries(*, organization_id: uuid.UUID, kind: str = "") -> QuerySet[Entr
 
     Raises: AccountNotFound.
     """
-    account_id = (
-        Account.objects.filter(organization_id=organization_id).values_list("id", flat=True).first()
-    )
+    accounts = Account.objects.for_organization(organization_id)
+    account_id = accounts.values_list("id", flat=True).first()
     if account_id is None:
         raise AccountNotFound
-    entries = Entry.objects.filter(account_id=account_id).order_by("-id")
+    mine = Entry.objects.for_organization(organization_id)
+    entries = mine.filter(account_id=account_id).order_by("-id")
     return entries.filter(kind=kind) if kind else entries
 
 
 def get_reservation(*, organization_id: uuid.UUID, reservation_id: uuid.UUID) -> Reservation | None:
     """Return a reservation of the organization, None where there is none."""
-    return Reservation.objects.filter(
-        id=reservation_id, account__organization_id=organization_id
-    ).first()
+    return Reservation.objects.for_organization(organization_id).filter(id=reservation_id).first()
 
 
 def list_overdue_reservations(*, limit: int) -> list[tuple[uuid.UUID, datetime]]:

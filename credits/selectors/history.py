@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from credits.errors import AccountNotFound
 from credits.models import Account, Entry
+from jobs.clients.wall import inside
 from jobs.ids import public_id
 
 BATCH: Final = 1000
@@ -45,7 +46,10 @@ def get_balance_at(*, organization_id: uuid.UUID, at: datetime) -> BalanceAt:
 
     Raises: AccountNotFound.
     """
-    entries = Entry.objects.filter(account=_account_id(organization_id), created_at__lte=at)
+    # By the account as well, whose index has them in this order.
+    entries = Entry.objects.for_organization(organization_id).filter(
+        account=_account_id(organization_id), created_at__lte=at
+    )
     last = entries.order_by("-created_at", "-seq").first()
     if last is None:
         return BalanceAt(None, 0, 0, 0)
@@ -61,7 +65,7 @@ def csv_lines(*, organization_id: uuid.UUID, after_seq: int = -1) -> Iterator[st
     Raises: AccountNotFound, before anything is yielded.
     """
     account_id = _account_id(organization_id)
-    return _csv_lines(account_id, after_seq)
+    return _csv_lines(organization_id, account_id, after_seq)
 
 
 def json_lines(*, organization_id: uuid.UUID, after_seq: int = -1) -> Iterator[str]:
@@ -70,12 +74,13 @@ def json_lines(*, organization_id: uuid.UUID, after_seq: int = -1) -> Iterator[s
     Raises: AccountNotFound, before anything is yielded.
     """
     account_id = _account_id(organization_id)
-    return (json.dumps(row, ensure_ascii=False) + "\n" for row in _rows(account_id, after_seq))
+    rows = _rows(organization_id, account_id, after_seq)
+    return (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
-def _csv_lines(account_id: uuid.UUID, after_seq: int) -> Iterator[str]:
+def _csv_lines(organization_id: uuid.UUID, account_id: uuid.UUID, after_seq: int) -> Iterator[str]:
     yield _csv_line(COLUMNS)
-    for row in _rows(account_id, after_seq):
+    for row in _rows(organization_id, account_id, after_seq):
         yield _csv_line([_cell(value) for value in row.values()])
 
 
@@ -91,11 +96,19 @@ def _cell(value: Any) -> Any:
     return value
 
 
-def _rows(account_id: uuid.UUID, after_seq: int) -> Iterator[dict[str, Any]]:
-    """Yield rows of the export; the cursor is the entry's number, so nothing shifts meanwhile."""
+def _rows(
+    organization_id: uuid.UUID, account_id: uuid.UUID, after_seq: int
+) -> Iterator[dict[str, Any]]:
+    """Yield rows of the export; the cursor is the entry's number, so nothing shifts meanwhile.
+
+    They are sent behind the request's transaction: each page has one of its own.
+    """
     while True:
-        entries = Entry.objects.filter(account=account_id, seq__gt=after_seq)
-        page = list(entries.select_related("reservation").order_by("seq")[:BATCH])
+        with inside(organization_id):
+            entries = Entry.objects.for_organization(organization_id).filter(
+                account=account_id, seq__gt=after_seq
+            )
+            page = list(entries.select_related("reservation").order_by("seq")[:BATCH])
         for entry in page:
             yield dict(zip(COLUMNS, _values(entry), strict=True))
         if len(page) < BATCH:
@@ -132,7 +145,7 @@ def _moment(at: datetime) -> str:
 
 
 def _account_id(organization_id: uuid.UUID) -> uuid.UUID:
-    account = Account.objects.filter(organization_id=organization_id)
+    account = Account.objects.for_organization(organization_id)
     found = account.values_list("id", flat=True).first()
     if found is None:
         raise AccountNotFound

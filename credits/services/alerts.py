@@ -9,11 +9,12 @@ import uuid
 from collections.abc import Callable
 from typing import Final
 
-from django.db import connections, transaction
+from django.db import connections
 
 from credits.metrics import LATE_COMMITS
 from flagship.models import AuditEvent
 from flagship.services.audit import record
+from jobs.clients.wall import inside
 from jobs.ids import public_id
 
 logger = logging.getLogger("credits")
@@ -51,22 +52,25 @@ def alert_unpaid(
             data={"unpaid": actual_credits},
         )
 
-    _do_apart(record_once)
+    _do_apart(organization_id, record_once)
 
 
-def _do_apart(act: Callable[[], None]) -> None:
+def _do_apart(organization_id: uuid.UUID, act: Callable[[], None]) -> None:
     """Run in a thread, hence on a connection and in a transaction of its own, under our trace."""
     context = contextvars.copy_context()
     thread = threading.Thread(
-        target=context.run, args=(_run, act), name="credits-alert", daemon=True
+        target=context.run,
+        args=(_run, organization_id, act),
+        name="credits-alert",
+        daemon=True,
     )
     thread.start()
     thread.join(WAIT_S)
 
 
-def _run(act: Callable[[], None]) -> None:
+def _run(organization_id: uuid.UUID, act: Callable[[], None]) -> None:
     try:
-        with transaction.atomic():
+        with inside(organization_id):
             act()
     except Exception:
         # The refusal is answered all the same; this line is what is left of the alert.

@@ -47,4 +47,4 @@ def _stamp(client: ApiClient | None) -> None:
         return
     last = client.last_used_at
     if last is None or datetime.now(UTC) - last > LAST_USED_STEP:
-        touch_api_key(api_key_id=client.api_key_id)
+        touch_api_key(organization_id=client.organization_id, api_key_id=client.api_key_id)

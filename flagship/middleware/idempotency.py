@@ -14,6 +14,7 @@ from flagship.errors.idempotency import IdempotencyKeyRequired
 from flagship.errors.translate import refusal_for
 from flagship.middleware.body import buffered_body
 from flagship.middleware.routes import Route, is_mutation, route_of
+from flagship.middleware.wall import transaction_of
 from flagship.models.idempotency import StoredAnswer
 from flagship.selectors.caller import client_of
 from flagship.services.idempotency import (
@@ -63,7 +64,7 @@ class IdempotencyMiddleware:
 
     def _work(self, request: HttpRequest, claim: Claim | None) -> HttpResponse:
         """Run the view in its transaction, unless the key turns out to be answered."""
-        with transaction.atomic():
+        with transaction_of(request):
             stored = claim_key(claim=claim) if claim else None
             if stored:
                 return replay(stored)

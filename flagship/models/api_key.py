@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
@@ -9,6 +11,7 @@ from django.db.models.functions import Now
 
 from flagship.models.organization import Organization
 from jobs.ids import new_id
+from jobs.models.tenant import TenantManager
 
 
 class ApiKey(models.Model):
@@ -30,6 +33,8 @@ class ApiKey(models.Model):
     blocked_at = models.DateTimeField(null=True, blank=True, editable=False)
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    objects: ClassVar[TenantManager[ApiKey]] = TenantManager()
 
     class Meta:
         ordering = ("-id",)

@@ -9,6 +9,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from jobs.ids import new_id
+from jobs.models.tenant import TenantManager
 
 ACTION_SHAPE = r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+$"
 
@@ -33,6 +34,8 @@ class AuditEvent(models.Model):
     request_id = models.CharField(max_length=128, blank=True, default="", editable=False)
     correlation_id = models.CharField(max_length=128, blank=True, default="", editable=False)
     occurred_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    objects: ClassVar[TenantManager[AuditEvent]] = TenantManager()
 
     class Meta:
         ordering = ("-id",)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
+
+from jobs.models.tenant import TenantManager
 
 
 class IdempotencyRecord(models.Model):
@@ -29,6 +32,8 @@ class IdempotencyRecord(models.Model):
     body = models.BinaryField(null=True, editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     expires_at = models.DateTimeField(editable=False)
+
+    objects: ClassVar[TenantManager[IdempotencyRecord]] = TenantManager()
 
     class Meta:
         constraints = [

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
 from jobs.ids import new_id
+from jobs.models.tenant import TenantManager
 
 
 class Organization(models.Model):
@@ -19,6 +22,8 @@ class Organization(models.Model):
     name = models.CharField(max_length=200)
     slug = models.SlugField(max_length=60, unique=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    objects: ClassVar[TenantManager[Organization]] = TenantManager("id")
 
     class Meta:
         ordering = ("name", "id")

@@ -19,4 +19,4 @@ def list_audit_events(
     """Return an organization's events, narrowed down by what is given."""
     wanted = {"action": action, "subject_type": subject_type, "subject_id": subject_id}
     given = {name: value for name, value in wanted.items() if value is not None}
-    return AuditEvent.objects.filter(organization_id=organization_id, **given)
+    return AuditEvent.objects.for_organization(organization_id).filter(**given)

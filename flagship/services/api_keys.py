@@ -16,6 +16,7 @@ from flagship.errors import ApiKeyAlreadyBlocked, ApiKeyNotFound
 from flagship.models import ApiKey
 from flagship.selectors.api_keys import hash_secret
 from flagship.services.audit import record
+from jobs.clients.wall import inside
 
 SCOPES = (
     "builds:read",
@@ -95,13 +96,13 @@ def block_api_key(*, api_key_id: uuid.UUID, actor: str, reason: str) -> ApiKey:
     return api_key
 
 
-def touch_api_key(*, api_key_id: uuid.UUID) -> None:
+def touch_api_key(*, organization_id: uuid.UUID, api_key_id: uuid.UUID) -> None:
     """Stamp a key as used now, at most once a minute.
 
     A row that someone else holds is left alone: being stamped is never worth waiting for.
     """
     due = Q(last_used_at__isnull=True) | Q(last_used_at__lt=Now() - LAST_USED_STEP)
-    with transaction.atomic():
+    with inside(organization_id):
         free = ApiKey.objects.filter(due, id=api_key_id).select_for_update(
             skip_locked=True, no_key=True
         )

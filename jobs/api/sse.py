@@ -12,7 +12,7 @@ from contextlib import aclosing
 from typing import Any, Final
 
 from django.conf import settings
-from django.db import connection
+from django.db import connection, transaction
 from django.http import HttpResponseRedirect, StreamingHttpResponse
 from rest_framework.renderers import BaseRenderer
 
@@ -140,11 +140,10 @@ def respond(chunks: AsyncGenerator[bytes, None], *, key: uuid.UUID) -> Streaming
 
     The response holds a place from its first chunk to its end and is cut where nobody reads; until
     the first chunk is asked for, `chunks` is not begun. The request's database connection is given
-    back. Raises: TooManyStreams.
+    back once its transaction has ended. Raises: TooManyStreams.
     """
     PLACES.check(key, per_key=settings.STREAMS_PER_KEY, per_process=settings.STREAMS_MAX)
-    if not connection.in_atomic_block:
-        connection.close()
+    transaction.on_commit(connection.close)
     return StreamingHttpResponse(
         Cutting(_counted(chunks, key), settings.STREAM_STALL_S),
         content_type="text/event-stream",

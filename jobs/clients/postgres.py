@@ -128,6 +128,24 @@ def forget_prepared() -> None:
     _wrapper().connection.__dict__.pop(_PREPARED, None)
 
 
+def is_idle() -> bool:
+    """Tell whether no transaction has been begun on this thread's connection."""
+    return bool(_wrapper().connection.pgconn.transaction_status == TransactionStatus.IDLE)
+
+
+def is_in_error() -> bool:
+    """Tell whether this thread's connection can do nothing more than roll back, or be closed."""
+    raw = connections[DEFAULT_DB_ALIAS].connection
+    fit = (TransactionStatus.IDLE, TransactionStatus.INTRANS)
+    return raw is None or raw.pgconn.transaction_status not in fit
+
+
+def kept() -> dict[str, Any]:
+    """Return what is kept with this thread's connection, and goes with it."""
+    found: dict[str, Any] = connections[DEFAULT_DB_ALIAS].connection.__dict__
+    return found
+
+
 def literal(value: str) -> bytes:
     """Write text as an SQL literal for this thread's connection."""
     return psycopg.pq.Escaping(_wrapper().connection.pgconn).escape_literal(value.encode())

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from django.db import models
 
 from jobs.models.job import Job
+from jobs.models.tenant import TenantManager
 from jobs.states import Outcome
 
 
@@ -37,6 +40,8 @@ class JobAttempt(models.Model):
     error_class = models.CharField(max_length=200, blank=True, default="")
     message = models.TextField(blank=True, default="")
     traceback = models.TextField(blank=True, default="")
+
+    objects: ClassVar[TenantManager[JobAttempt]] = TenantManager("job__organization_id")
 
     class Meta:
         ordering = ("job_id", "number")

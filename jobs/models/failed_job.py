@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from django.db import models
 from django.db.models import Q
 
 from jobs.models.job import Job
+from jobs.models.tenant import TenantManager
 from jobs.states import LetterState
 
 
@@ -38,6 +41,8 @@ class FailedJob(models.Model):
     resolved_at = models.DateTimeField(null=True, blank=True)
     resolved_by = models.CharField(max_length=200, blank=True, default="")
     reason = models.TextField(blank=True, default="")
+
+    objects: ClassVar[TenantManager[FailedJob]] = TenantManager()
 
     class Meta:
         ordering = ("-died_at", "-id")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from django.db import models
 from django.db.models import F, Q
 
@@ -12,6 +14,8 @@ class QueuePause(models.Model):
     A row whose `resume_at` has come counts as none; the next pause of its queue replaces it. Who
     paused and resumed what is kept by the audit events, not here.
     """
+
+    TENANT_READS: ClassVar[bool] = True
 
     queue = models.CharField(max_length=100, unique=True)
     paused_at = models.DateTimeField()

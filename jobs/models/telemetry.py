@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from django.db import models
 from django.db.models import Q
+
+from jobs.models.tenant import TenantManager
 
 
 class TelemetryEvent(models.Model):
@@ -24,6 +28,8 @@ class TelemetryEvent(models.Model):
     request_id = models.CharField(max_length=100, blank=True, default="")
     correlation_id = models.CharField(max_length=100, blank=True, default="")
     data = models.JSONField(default=dict)
+
+    objects: ClassVar[TenantManager[TelemetryEvent]] = TenantManager()
 
     class Meta:
         ordering = ("-sequence",)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
@@ -14,6 +16,8 @@ class WorkerHeartbeat(models.Model):
     farewell; a process without one that has been silent for WORKER_STALE_S is stale, and
     `stale_reported_at` says that this has been published. Every time is the database's.
     """
+
+    TENANT_READS: ClassVar[bool] = True
 
     name = models.CharField(max_length=100, primary_key=True)
     host = models.CharField(max_length=100)

@@ -62,7 +62,7 @@ def find_page(
     No page costs more than looking at LOOKED_AT jobs: one whose matches are rarer than that is
     short, even empty, and still says where to go on. Payload, result and progress are not read.
     """
-    mine = _between(Job.objects.filter(organization_id=organization_id), wanted)
+    mine = _between(Job.objects.for_organization(organization_id), wanted)
     if before is not None:
         mine = mine.filter(id__lt=before)
     found = _narrowed(mine, organization_id, wanted)
@@ -80,7 +80,7 @@ def get_job(*, organization_id: uuid.UUID, job_id: uuid.UUID) -> Job:
 
     Raises: JobNotFound, also for another organization's job: the two look the same.
     """
-    job = Job.objects.filter(organization_id=organization_id, id=job_id).first()
+    job = Job.objects.for_organization(organization_id).filter(id=job_id).first()
     if job is None:
         raise JobNotFound(f"There is no job {public_id('job', job_id)}.")
     return job

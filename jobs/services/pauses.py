@@ -7,6 +7,7 @@ from typing import Any, Final
 from django.db import transaction
 
 from jobs import signals
+from jobs.clients.wall import outside
 from jobs.errors import QueueAlreadyPaused, QueueNotFound, QueueNotPaused, ReasonRequired
 from jobs.models import QueuePause
 from jobs.queues import QUEUES
@@ -49,7 +50,7 @@ def pause_queue(*, queue: str, actor: str, reason: str, for_s: float | None = No
     if not reason.strip():
         raise ReasonRequired
     asked = {"queue": queue, "actor": actor, "reason": reason.strip(), "for_s": for_s}
-    with transaction.atomic():
+    with transaction.atomic(), outside():
         made = list(QueuePause.objects.raw(_PAUSE, asked))
         if not made:
             raise _already_paused(queue)
@@ -66,7 +67,7 @@ def resume_queue(*, queue: str, actor: str) -> QueuePause:
     _known(queue)
     if not actor:
         raise ValueError("an operator's decision needs an actor")
-    with transaction.atomic():
+    with transaction.atomic(), outside():
         ended = list(QueuePause.objects.raw(_RESUME, {"queue": queue}))
         if not ended:
             raise QueueNotPaused(f"{queue} is not paused.", data={"queue": queue})

@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 
 from jobs.clients.doorbells import Ring, ring
 from jobs.clients.postgres import run
+from jobs.clients.wall import outside
 from jobs.errors import UnknownKind
 from jobs.registry import get_handler
 from jobs.services.endings import SUSPECT_AFTER
@@ -88,7 +89,9 @@ def ring_softly(rings: Sequence[Ring]) -> bool:
             "ids": [each.job_id for each in rings],
             "deliveries": [each.delivery_no for each in rings],
         }
-        run(_TAKE_BACK, parameters)
+        # After the transaction, whoever's it was.
+        with outside():
+            run(_TAKE_BACK, parameters)
     except (DatabaseError, InterfaceError) as error:
         logger.warning("%d jobs wait until their doorbells are missed: %s", len(rings), error)
     return False

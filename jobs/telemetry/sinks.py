@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections import deque
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
@@ -13,6 +14,7 @@ from django.db import connection
 from django.db.models import Max, Q, QuerySet
 
 from jobs.clients.wakes import Listener, wake
+from jobs.clients.wall import inside, outside
 from jobs.models import TelemetryEvent
 from jobs.telemetry.event import Draft, Event, Piece, Wanted
 from jobs.telemetry.writer import Writer
@@ -165,9 +167,11 @@ class SharedSink:
 
     def read(self, *, after: int, wanted: Wanted, limit: int) -> Piece:
         """Return events behind `after`, oldest first; one page and how far it has looked."""
-        last = _last()
+        with outside():
+            last = _last()
         rows = _matching(wanted).filter(sequence__gt=after, sequence__lte=last)
-        events = [_event(row) for row in rows.order_by("sequence")[:limit]]
+        with _sight(wanted):
+            events = [_event(row) for row in rows.order_by("sequence")[:limit]]
         return Piece(events, events[-1].sequence if len(events) == limit else last)
 
     def page(self, *, since: int, before: int | None, wanted: Wanted, limit: int) -> list[Event]:
@@ -175,12 +179,14 @@ class SharedSink:
         rows = _matching(wanted).filter(sequence__gt=since)
         if before is not None:
             rows = rows.filter(sequence__lt=before)
-        return [_event(row) for row in rows.order_by("-sequence")[:limit]]
+        with _sight(wanted):
+            return [_event(row) for row in rows.order_by("-sequence")[:limit]]
 
     def bounds(self) -> tuple[int, int]:
         """Return first and last sequence kept."""
         first = TelemetryEvent.objects.order_by("sequence").values_list("sequence", flat=True)
-        return first.first() or 0, _last()
+        with outside():
+            return first.first() or 0, _last()
 
     def waiter(self) -> Waiter:
         """Return a waiter that Redis wakes and that polls anyway."""
@@ -222,7 +228,7 @@ def store(drafts: list[Draft]) -> None:
         "data": [json.dumps(draft.data) for draft in drafts],
     }
     try:
-        with connection.cursor() as cursor:
+        with outside(), connection.cursor() as cursor:
             cursor.execute(_INSERT, columns)
     finally:
         connection.close()
@@ -240,6 +246,13 @@ def _matching(wanted: Wanted) -> QuerySet[TelemetryEvent]:
     if wanted.name.endswith(".*"):
         return rows.filter(name__startswith=wanted.name[:-1])
     return rows.filter(name=wanted.name) if wanted.name else rows
+
+
+def _sight(wanted: Wanted) -> AbstractContextManager[None]:
+    """Let statements see one organization's events and the platform's, unless more are wanted."""
+    if wanted.everyone or wanted.organization_id is None:
+        return outside()
+    return inside(wanted.organization_id)
 
 
 def _last() -> int:

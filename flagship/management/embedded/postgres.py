@@ -27,6 +27,7 @@ from flagship.management.embedded.process import (
 SUPERUSER = "postgres"
 OWNER = "flagship_owner"
 APPLICATION = "flagship_app"
+TENANT = "flagship_tenant"
 DATABASE = "flagship"
 MAJOR = "18"
 START_TIMEOUT_S = 60.0
@@ -153,6 +154,13 @@ class Postgres:
                         sql.Identifier(role), sql.Literal(self.home.secret(f"postgres_{role}"))
                     )
                 )
+            if not _exists(connection, "pg_roles", "rolname", TENANT):
+                connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(TENANT)))
+            connection.execute(
+                sql.SQL("GRANT {} TO {} WITH INHERIT FALSE, SET TRUE").format(
+                    sql.Identifier(TENANT), sql.Identifier(APPLICATION)
+                )
+            )
             if not _exists(connection, "pg_database", "datname", DATABASE):
                 connection.execute(
                     sql.SQL("CREATE DATABASE {} OWNER {}").format(

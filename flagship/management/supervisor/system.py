@@ -102,6 +102,10 @@ class System:
             owner_url = servers.environment.get("DATABASE_OWNER_URL") or self.given.get(
                 "DATABASE_OWNER_URL"
             )
+            if not owner_url and "DATABASE_TENANT_ROLE" not in self.given:
+                # The owner of the tables is bound by no policy, and nobody made the role.
+                self.write("up", "no DATABASE_OWNER_URL: running without row-level security")
+                environment["DATABASE_TENANT_ROLE"] = ""
             if self.migrate:
                 self._migrate(loop, environment, owner_url)
             with self._announced(addresses) as announce:
