@@ -31,9 +31,11 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
-    with bare_system() as servers:
-        with psycopg.connect(servers.environment["DATABASE_OWNER_URL"], autocommit=True) as owner:
-            found = compare(owner, options.rounds)
+    with (
+        bare_system() as servers,
+        psycopg.connect(servers.environment["DATABASE_OWNER_URL"], autocommit=True) as owner,
+    ):
+        found = compare(owner, options.rounds)
     if options.json:
         print(json.dumps({"machine": machine(), "us": found}))
         return

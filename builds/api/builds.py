@@ -135,9 +135,12 @@ class BuildLog(APIView):
     def get(self, request: Request, build_id: str) -> Response:
         """Read a log, page by page."""
         position = read_log_query(request)
-        mine = {"organization_id": caller_of(request).organization_id}
-        build = get_build(**mine, build_id=parse_path_id("build", build_id, BuildNotFound))
-        return Response(LogPage(read_log(**mine, build_id=build.id, **position)).data)
+        whose = caller_of(request).organization_id
+        build = get_build(
+            organization_id=whose, build_id=parse_path_id("build", build_id, BuildNotFound)
+        )
+        found = read_log(organization_id=whose, build_id=build.id, **position)
+        return Response(LogPage(found).data)
 
 
 def accepted(build: Build) -> Response:

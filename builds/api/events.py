@@ -92,9 +92,12 @@ class BuildEvents(APIView):
     def get(self, request: Request, build_id: str) -> Response:
         """Read a build's events, oldest first."""
         position = read_log_query(request)
-        mine = {"organization_id": caller_of(request).organization_id}
-        build = get_build(**mine, build_id=parse_path_id("build", build_id, BuildNotFound))
-        return Response(EventPage(read_events(**mine, build_id=build.id, **position)).data)
+        whose = caller_of(request).organization_id
+        build = get_build(
+            organization_id=whose, build_id=parse_path_id("build", build_id, BuildNotFound)
+        )
+        found = read_events(organization_id=whose, build_id=build.id, **position)
+        return Response(EventPage(found).data)
 
 
 class BuildReplay(APIView):

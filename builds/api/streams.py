@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final
@@ -70,7 +70,8 @@ class BuildLogStream(APIView):
         )
         if not isinstance(request._request, ASGIRequest):
             return TemporaryRedirect(f"{settings.STREAMS_URL}{stream_path(build.id)}")
-        return respond(follow(build.organization_id, build.id, after), key=caller.api_key_id)
+        read = partial(_read, caller.organization_id, build.id)
+        return respond(follow(read, after), key=caller.api_key_id)
 
 
 def last_event_id(text: str) -> int:
@@ -80,14 +81,13 @@ def last_event_id(text: str) -> int:
     return int(text)
 
 
-async def follow(
-    organization_id: uuid.UUID, build_id: uuid.UUID, after: int
-) -> AsyncGenerator[bytes, None]:
+async def follow(read: Callable[[int], LogPiece], after: int) -> AsyncGenerator[bytes, None]:
     """Yield events until the build has ended and all its lines were sent.
 
+    `read` returns what follows a sequence number, in a thread that may wait for the database.
     A stream that lasts LONGEST_S ends without `end`; its reader comes back by itself.
     """
-    loop, read = asyncio.get_running_loop(), partial(_read, organization_id, build_id)
+    loop = asyncio.get_running_loop()
     until = time.monotonic() + LONGEST_S
     beat_at = time.monotonic() + HEARTBEAT_S
     while time.monotonic() < until:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from typing import Final
 
 from django.db import models
 from django.db.models import F, Q
@@ -121,7 +121,7 @@ class Build(models.Model):
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
 
-    objects: ClassVar[TenantManager[Build]] = TenantManager()
+    objects = TenantManager()
 
     class Meta:
         ordering = ("-id",)

@@ -33,7 +33,7 @@ class BuildEvent(models.Model):
     data = models.JSONField(default=dict, blank=True)
     at = models.DateTimeField(db_default=Now())
 
-    objects: ClassVar[TenantManager[BuildEvent]] = TenantManager("build__organization_id")
+    objects = TenantManager("build__organization_id")
 
     class Meta:
         ordering = ("build", "seq")

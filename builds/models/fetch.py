@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
@@ -58,7 +56,7 @@ class Fetch(models.Model):
     created_at = models.DateTimeField(db_default=Now())
     finished_at = models.DateTimeField(null=True, blank=True)
 
-    objects: ClassVar[TenantManager[Fetch]] = TenantManager()
+    objects = TenantManager()
 
     class Meta:
         ordering = ("-id",)

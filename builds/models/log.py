@@ -25,7 +25,7 @@ class BuildTransition(models.Model):
     fence = models.PositiveBigIntegerField(null=True)
     at = models.DateTimeField(db_default=Now())
 
-    objects: ClassVar[TenantManager[BuildTransition]] = TenantManager("build__organization_id")
+    objects = TenantManager("build__organization_id")
 
     class Meta:
         ordering = ("build", "seq")
@@ -54,7 +54,7 @@ class BuildLogLine(models.Model):
     text = models.TextField()
     at = models.DateTimeField(db_default=Now())
 
-    objects: ClassVar[TenantManager[BuildLogLine]] = TenantManager("build__organization_id")
+    objects = TenantManager("build__organization_id")
 
     class Meta:
         ordering = ("build", "seq")

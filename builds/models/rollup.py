@@ -50,7 +50,7 @@ class BuildDay(models.Model):
     duration_buckets = ArrayField(models.SmallIntegerField())
     duration_counts = ArrayField(models.IntegerField())
 
-    objects: ClassVar[TenantManager[BuildDay]] = TenantManager()
+    objects = TenantManager()
 
     class Meta:
         constraints = [
@@ -82,7 +82,7 @@ class CreditDay(models.Model):
     entries = models.PositiveIntegerField()
     credits = models.PositiveBigIntegerField()
 
-    objects: ClassVar[TenantManager[CreditDay]] = TenantManager()
+    objects = TenantManager()
 
     class Meta:
         constraints = [
@@ -110,7 +110,7 @@ class UserDay(models.Model):
     charges = models.PositiveIntegerField()
     credits = models.PositiveBigIntegerField()
 
-    objects: ClassVar[TenantManager[UserDay]] = TenantManager()
+    objects = TenantManager()
 
     class Meta:
         constraints = [

@@ -36,7 +36,7 @@ class Source(models.Model):
     file_count = models.PositiveIntegerField()
     created_at = models.DateTimeField(db_default=Now())
 
-    objects: ClassVar[TenantManager[Source]] = TenantManager()
+    objects = TenantManager()
 
     class Meta:
         ordering = ("-id",)

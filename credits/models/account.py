@@ -34,7 +34,7 @@ class Account(models.Model):
     last_seq = models.BigIntegerField(default=0, db_default=0)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
-    objects: ClassVar[TenantManager[Account]] = TenantManager()
+    objects = TenantManager()
 
     class Meta:
         permissions = [("grant_credits", "Can grant credits to an account")]

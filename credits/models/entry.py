@@ -87,7 +87,7 @@ class Entry(models.Model):
     reference = models.TextField(default="", db_default="", blank=True)
     created_at = models.DateTimeField(editable=False)
 
-    objects: ClassVar[TenantManager[Entry]] = TenantManager("account__organization_id")
+    objects = TenantManager("account__organization_id")
 
     class Meta:
         verbose_name_plural = "entries"

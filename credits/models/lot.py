@@ -33,7 +33,7 @@ class Lot(models.Model):
     lapses_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(editable=False)
 
-    objects: ClassVar[TenantManager[Lot]] = TenantManager("account__organization_id")
+    objects = TenantManager("account__organization_id")
 
     class Meta:
         verbose_name = "grant"
@@ -81,7 +81,7 @@ class Draw(models.Model):
     amount = models.BigIntegerField()
     remaining_after = models.BigIntegerField()
 
-    objects: ClassVar[TenantManager[Draw]] = TenantManager("account__organization_id")
+    objects = TenantManager("account__organization_id")
 
     class Meta:
         constraints = [

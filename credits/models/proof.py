@@ -74,7 +74,7 @@ class Freeze(models.Model):
     lifted_by = models.TextField(default="", db_default="", blank=True)
     lift_reason = models.TextField(default="", db_default="", blank=True)
 
-    objects: ClassVar[TenantManager[Freeze]] = TenantManager("account__organization_id")
+    objects = TenantManager("account__organization_id")
 
     class Meta:
         permissions = [("lift_freeze", "Can lift the freeze of a credit account")]

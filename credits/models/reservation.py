@@ -42,7 +42,7 @@ class Reservation(models.Model):
     expires_at = models.DateTimeField()
     resolved_at = models.DateTimeField(null=True, blank=True)
 
-    objects: ClassVar[TenantManager[Reservation]] = TenantManager("account__organization_id")
+    objects = TenantManager("account__organization_id")
 
     class Meta:
         constraints = [

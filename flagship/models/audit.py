@@ -35,7 +35,7 @@ class AuditEvent(models.Model):
     correlation_id = models.CharField(max_length=128, blank=True, default="", editable=False)
     occurred_at = models.DateTimeField(db_default=Now(), editable=False)
 
-    objects: ClassVar[TenantManager[AuditEvent]] = TenantManager()
+    objects = TenantManager()
 
     class Meta:
         ordering = ("-id",)

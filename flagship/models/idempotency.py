@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
-
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -33,7 +31,7 @@ class IdempotencyRecord(models.Model):
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     expires_at = models.DateTimeField(editable=False)
 
-    objects: ClassVar[TenantManager[IdempotencyRecord]] = TenantManager()
+    objects = TenantManager()
 
     class Meta:
         constraints = [

@@ -28,8 +28,8 @@ def grant_application_role(*, role: str) -> Granted:
     migrations: SELECT. Never TRUNCATE, never DDL. `role` sees the rows of all organizations.
 
     The role of DATABASE_TENANT_ROLE, as which requests of clients run, is granted the same on
-    tables that have a wall, SELECT on models that say TENANT_READS, the `tenant_functions` of the
-    apps, and nothing else.
+    tables that have a wall and on models that say TENANT_WRITES, SELECT on those that say
+    TENANT_READS, the `tenant_functions` of the apps, and nothing else.
 
     Raises: django.db.ProgrammingError when a role does not exist or the caller is not owner, or
     when `role` may not act as the tenant role.
@@ -93,13 +93,13 @@ def _show_all_rows(cursor: CursorWrapper, role: str, table: str) -> None:
     """Add a role to those that see every row; no lock is taken where it is one already."""
     cursor.execute(_SHOWN, [table])
     found = cursor.fetchone()
-    if found is None:
-        statement = "CREATE POLICY platform ON public.{table} TO {role} USING (true)"
-    elif role in found[0]:
+    shown = set(found[0] if found else ())
+    wanted = (shown | {role}) - {settings.DATABASE_TENANT_ROLE}
+    if wanted == shown:
         return
-    else:
-        others = sql.SQL(", ").join(map(sql.Identifier, found[0])).as_string()
-        statement = f"ALTER POLICY platform ON public.{{table}} TO {others}, {{role}}"
+    roles = sql.SQL(", ").join(map(sql.Identifier, sorted(wanted))).as_string()
+    make, end = ("ALTER", "") if found else ("CREATE", " USING (true)")
+    statement = f"{make} POLICY platform ON public.{{table}} TO {roles}{end}"
     cursor.execute(_compose(statement, role, table))
 
 
@@ -115,18 +115,24 @@ def _grant_tenant_role(
         cursor.execute(_compose(f'GRANT "{tenant}" TO {{role}} WITH INHERIT FALSE, SET TRUE', role))
     for statement in _TENANT_STATEMENTS:
         cursor.execute(_compose(statement, tenant))
-    read = {
-        model._meta.db_table: READ
-        for model in _stored_models()
-        if getattr(model, "TENANT_READS", False)
-    }
-    for table, privileges in {**walled, **read}.items():
+    for table, privileges in {**walled, **_of_platform()}.items():
         statement = f"GRANT {privileges} ON TABLE public.{{table}} TO {{role}}"
         cursor.execute(_compose(statement, tenant, table))
     for config in apps.get_app_configs():
         for function in getattr(config, "tenant_functions", ()):
             statement = "GRANT EXECUTE ON FUNCTION public.{table} TO {role}"
             cursor.execute(_compose(statement, tenant, function))
+
+
+def _of_platform() -> dict[str, str]:
+    """Return what the tenant role may do with tables that belong to no organization."""
+    read = {model: READ for model in _stored_models() if getattr(model, "TENANT_READS", False)}
+    written = {
+        model: _privileges(model)
+        for model in _stored_models()
+        if getattr(model, "TENANT_WRITES", False)
+    }
+    return {model._meta.db_table: privileges for model, privileges in (read | written).items()}
 
 
 def _stored_models() -> list[type[models.Model]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.db import migrations
 
 # The organization of this transaction; NULL, and so nobody's, where none was named. An expression
@@ -18,7 +19,8 @@ DECLARE
     v_roles text := (
         SELECT string_agg(DISTINCT quote_ident(rolname), ', ')
           FROM pg_class, aclexplode(relacl) AS granted JOIN pg_roles ON pg_roles.oid = grantee
-         WHERE pg_class.oid = '{table}'::regclass AND grantee <> relowner);
+         WHERE pg_class.oid = '{table}'::regclass AND grantee <> relowner
+           AND rolname <> '{tenant}');
 BEGIN
     IF v_roles IS NOT NULL THEN
         EXECUTE format('CREATE POLICY platform ON {table} TO %s USING (true)', v_roles);
@@ -34,5 +36,5 @@ ALTER TABLE {table} DISABLE ROW LEVEL SECURITY;
 
 def wall(table: str, condition: str = f"organization_id = {MINE}") -> migrations.RunSQL:
     """Let tenants see and write a table's rows only where `condition` holds."""
-    names = {"table": table, "condition": condition}
+    names = {"table": table, "condition": condition, "tenant": settings.DATABASE_TENANT_ROLE}
     return migrations.RunSQL(_RAISE.format(**names), _RAZE.format(**names))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from django.db import models
 
 from jobs.models.job import Job
@@ -41,7 +39,7 @@ class JobAttempt(models.Model):
     message = models.TextField(blank=True, default="")
     traceback = models.TextField(blank=True, default="")
 
-    objects: ClassVar[TenantManager[JobAttempt]] = TenantManager("job__organization_id")
+    objects = TenantManager("job__organization_id")
 
     class Meta:
         ordering = ("job_id", "number")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from django.db import models
 from django.db.models import Q
 
@@ -42,7 +40,7 @@ class FailedJob(models.Model):
     resolved_by = models.CharField(max_length=200, blank=True, default="")
     reason = models.TextField(blank=True, default="")
 
-    objects: ClassVar[TenantManager[FailedJob]] = TenantManager()
+    objects = TenantManager()
 
     class Meta:
         ordering = ("-died_at", "-id")

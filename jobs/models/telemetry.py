@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from django.db import models
 from django.db.models import Q
 
@@ -29,7 +27,7 @@ class TelemetryEvent(models.Model):
     correlation_id = models.CharField(max_length=100, blank=True, default="")
     data = models.JSONField(default=dict)
 
-    objects: ClassVar[TenantManager[TelemetryEvent]] = TenantManager()
+    objects = TenantManager()
 
     class Meta:
         ordering = ("-sequence",)

@@ -38,6 +38,11 @@ INSERT INTO builds_build SELECT (jsonb_populate_record(b, jsonb_build_object('sl
     'max_active', 2, 'id', %(new_build)s::uuid, 'job_id', %(new)s::uuid,
     'reservation_id', %(new_hold)s::uuid))).*
   FROM builds_build b WHERE b.id = %(queued)s;
+-- build_job_of_organization: a build is run by the job of a stranger
+INSERT INTO builds_build SELECT (jsonb_populate_record(b, jsonb_build_object(
+    'id', %(new_build)s::uuid, 'job_id', %(stranger_job)s::uuid,
+    'reservation_id', %(new_hold)s::uuid))).*
+  FROM builds_build b WHERE b.id = %(queued)s;
 -- build_project_of_organization: a build in the project of a stranger
 INSERT INTO builds_build SELECT (jsonb_populate_record(b, jsonb_build_object(
     'id', %(new_build)s::uuid, 'job_id', %(new)s::uuid, 'reservation_id', %(new_hold)s::uuid,

@@ -10,6 +10,11 @@ INSERT INTO builds_fetch SELECT (jsonb_populate_record(f, jsonb_build_object(
 INSERT INTO builds_fetch SELECT (jsonb_populate_record(f, jsonb_build_object(
     'id', %(new_build)s::uuid, 'job_id', %(new)s::uuid))).*
   FROM builds_fetch f WHERE f.id = %(queued_fetch)s;
+-- fetch_job_of_organization: a fetch is run by the job of a stranger
+INSERT INTO builds_fetch SELECT (jsonb_populate_record(f, jsonb_build_object(
+    'id', %(new_build)s::uuid, 'job_id', %(stranger_job)s::uuid,
+    'project_id', %(deployed_project)s::uuid))).*
+  FROM builds_fetch f WHERE f.id = %(queued_fetch)s;
 -- fetch_project_of_organization: a fetch into the project of a stranger
 INSERT INTO builds_fetch SELECT (jsonb_populate_record(f, jsonb_build_object(
     'id', %(new_build)s::uuid, 'job_id', %(new)s::uuid,

@@ -22,6 +22,8 @@ from builds.states import BuildState
 from credits.models import Reservation
 from credits.services import commit_reservation
 from jobs import telemetry
+from jobs.payloads import Probe
+from jobs.services.enqueue import enqueue
 from tests.factories import (
     make_account,
     make_hold,
@@ -55,6 +57,7 @@ def make_world() -> dict[str, Any]:
         "stranger": stranger,
         "stranger_project": foreign.id,
         "stranger_source": make_source(foreign).id,
+        "stranger_job": enqueue(Probe(), organization_id=stranger).id,
         "empty_project": make_project(organization_id).id,
         "new_build": uuid.uuid4(),
     }

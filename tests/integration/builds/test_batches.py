@@ -12,6 +12,7 @@ from builds.services.moves import fail_build
 from credits.models import Account, Reservation
 from credits.services import grant_credits
 from flagship.models import AuditEvent, IdempotencyRecord
+from jobs.clients.wall import outside
 from jobs.ids import parse_public_id, public_id
 from jobs.models import Job
 from tests.asserts import assert_refused
@@ -313,13 +314,15 @@ def test_batch__credits_come_while_it_is_refused__is_tried_again(
     ask = batch._refuse_whole
 
     def ask_after_a_purchase(*args: Any) -> None:
-        grant_credits(
-            organization_id=poor.organization.id,
-            amount_credits=100,
-            reason="bought",
-            actor="test",
-            reference="p3",
-        )
+        # By somebody else, who is no client.
+        with outside():
+            grant_credits(
+                organization_id=poor.organization.id,
+                amount_credits=100,
+                reason="bought",
+                actor="test",
+                reference="p3",
+            )
         ask(*args)
 
     monkeypatch.setattr(batch, "_refuse_whole", ask_after_a_purchase)

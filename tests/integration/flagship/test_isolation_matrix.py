@@ -14,6 +14,7 @@ from tests.integration.flagship.isolation import (
     CASES,
     ROLES,
     Answer,
+    Names,
     Operation,
     Tenant,
     ask_of,
@@ -46,7 +47,8 @@ def without_filters(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take the first wall away: a selector that forgets whose rows it wants."""
 
     def everything(self: Any, organization_id: uuid.UUID) -> models.QuerySet[Any]:
-        return self.all()
+        found: models.QuerySet[Any] = self.all()
+        return found
 
     monkeypatch.setattr(TenantManager, "for_organization", everything)
 
@@ -57,11 +59,12 @@ def answers(
     """Ask with each mixture of own ids and the stranger's, and of own ids and nobody's."""
     told = []
     for foreign in mixtures(operation):
-        pair = []
-        for others in (stranger.names, unknown_names(stranger.names)):
+
+        def ask(others: Names, foreign: set[str] = foreign) -> Answer:
             names = caller.names | {name: others[name] for name in foreign}
-            pair.append(send(caller.callers[role], ask_of(operation, names), names))
-        told.append((foreign, *pair))
+            return send(caller.callers[role], ask_of(operation, names), names)
+
+        told.append((foreign, ask(stranger.names), ask(unknown_names(stranger.names))))
     return told
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.core.checks import run_checks
 
+from flagship.checks import check_wall
 from flagship.handlers import prune
 from flagship.models import IdempotencyRecord
 from flagship.payloads import PruneIdempotency
@@ -40,6 +41,14 @@ def test_atomic_requests__switched_on__is_an_error(settings: Any, monkeypatch: A
     monkeypatch.setitem(settings.DATABASES["default"], "ATOMIC_REQUESTS", True)
 
     assert found() == {"flagship.E004"}
+
+
+def test_wall__switched_off__is_a_warning_of_a_deployment(settings: Any) -> None:
+    # P24
+    assert check_wall(None) == []
+    settings.DATABASE_TENANT_ROLE = ""
+
+    assert [message.id for message in check_wall(None)] == ["flagship.W002"]
 
 
 def test_process__without_a_secret__does_not_start(servers: Any, processes: Processes) -> None:

@@ -12,6 +12,7 @@ from psycopg import sql
 
 from jobs.ids import parse_public_id
 from jobs.models.tenant import TenantManager
+from tests.factories import make_hold
 from tests.integration.flagship.isolation import Tenant, make_tenant
 
 # Tables without a wall, and why nobody's rows are in them.
@@ -35,6 +36,8 @@ PLATFORM = {
     "builds_segmentday": "sums over segments of organizations, for operators' keys",
     "drills_effect": "of the test suite",
 }
+# What the routes write that exist only to be called by tests.
+EFFECTS = {"drills_effect"}
 # Foreign keys between rows of organizations that do not carry whose they are, and what does.
 CARRIED_OTHERWISE = {
     "builds_build": {
@@ -93,6 +96,23 @@ def test_wall__of_each_table__is_the_two_policies_and_no_more(owner_db: Any) -> 
     assert found == {}
 
 
+def test_wall__raised_on_tables_in_use__leaves_nobody_out_and_lets_no_tenant_through(
+    owner_db: Any, servers: Any, processes: Any
+) -> None:
+    # P24: an upgrade under a running system, before the roles are granted anew.
+    policies = "SELECT * FROM pg_policies WHERE tablename LIKE 'builds_%' ORDER BY 1, 2, 3"
+    before = owner_db.execute(policies).fetchall()
+    assert len(before) == 20
+
+    for target in (["builds", "0008"], ["builds"]):
+        command = processes.start(
+            "migrate", *target, "--verbosity=0", env={"DATABASE_URL": servers.owner_url()}
+        )
+        assert command.wait() == 0, command.output()
+        left = owner_db.execute(policies).fetchall()
+        assert left == ([] if len(target) == 2 else before)
+
+
 def test_model__with_the_tenants_manager__is_one_whose_table_has_a_wall(owner_db: Any) -> None:
     # P24: both walls stand around the same tables.
     models = {
@@ -134,6 +154,46 @@ def test_foreign_key__between_rows_of_organizations__cannot_cross(owner_db: Any)
     }
     assert unexplained == set()
     assert len(crossing) == sum(map(len, CARRIED_OTHERWISE.values()))
+
+
+def test_tenant_role__on_every_table__holds_what_the_models_say(owner_db: Any) -> None:
+    # P24: what the application may on tables with a wall, to read where a model says so, no more.
+    rows = owner_db.execute(
+        "SELECT table_name, array_agg(privilege_type::text ORDER BY privilege_type::text)"
+        " FROM information_schema.role_table_grants WHERE grantee = %s GROUP BY 1",
+        ["flagship_tenant"],
+    ).fetchall()
+    of_application = dict(
+        owner_db.execute(
+            "SELECT table_name, array_agg(privilege_type::text ORDER BY privilege_type::text)"
+            " FROM information_schema.role_table_grants WHERE grantee = %s GROUP BY 1",
+            ["flagship_app"],
+        ).fetchall()
+    )
+    read = {
+        model._meta.db_table for model in apps.get_models() if getattr(model, "TENANT_READS", False)
+    }
+
+    expected = {table: of_application[table] for table in walled(owner_db) | EFFECTS}
+    assert dict(rows) == expected | {table: ["SELECT"] for table in read}
+    assert read == {
+        *("jobs_queuepause", "jobs_workerheartbeat"),
+        *("builds_rolledday", "builds_segmentday"),
+    }
+
+
+def test_tenant_role__of_the_owners_functions__calls_four(owner_db: Any) -> None:
+    # P24: each of them asks whose it is, or looks at one prefix.
+    rows = owner_db.execute(
+        "SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND prosecdef"
+        " AND prorettype <> 'trigger'::regtype"
+        " AND has_function_privilege('flagship_tenant', oid, 'EXECUTE')"
+    )
+
+    assert sorted(name for (name,) in rows) == [
+        *("credits_commit_reservation", "credits_release_reservation", "credits_reserve"),
+        "flagship_find_api_key",
+    ]
 
 
 @pytest.fixture
@@ -307,12 +367,12 @@ def test_tenant_role__reaching_further__is_refused(tenant_db: Any, statement: st
 
 
 CROSSING = {
-    "build_job_of_organization": "INSERT INTO builds_build SELECT (b).* FROM (SELECT jsonb_populate"
-    "_record(build, jsonb_build_object('id', gen_random_uuid(), 'job_id', %(foreign_job)s::uuid))"
-    " AS b FROM builds_build AS build WHERE id = %(build)s) AS forged",
-    "fetch_job_of_organization": "INSERT INTO builds_fetch SELECT (f).* FROM (SELECT jsonb_populate"
-    "_record(fetch, jsonb_build_object('id', gen_random_uuid(), 'job_id', %(foreign_job)s::uuid))"
-    " AS f FROM builds_fetch AS fetch WHERE id = %(fetch)s) AS forged",
+    "build_job_of_organization": "INSERT INTO builds_build SELECT (jsonb_populate_record(b,"
+    " jsonb_build_object('id', %(own)s::uuid, 'job_id', %(foreign_job)s::uuid,"
+    " 'reservation_id', %(hold_of_own)s::uuid))).* FROM builds_build b WHERE b.id = %(build)s",
+    "fetch_job_of_organization": "INSERT INTO builds_fetch SELECT (jsonb_populate_record(f,"
+    " jsonb_build_object('id', %(own)s::uuid, 'job_id', %(foreign_job)s::uuid))).*"
+    " FROM builds_fetch f WHERE f.id = %(fetch)s",
     "failed_job_of_its_organization": "INSERT INTO jobs_failedjob (job_id, kind, queue,"
     " organization_id, state, error_class, message, traceback, fingerprint, attempts, payload,"
     " request_id, correlation_id, died_at, resolved_by, reason) VALUES (%(job)s, 'k', 'q',"
@@ -327,8 +387,11 @@ def test_row__that_would_cross_organizations__is_refused_to_everybody(
 ) -> None:
     # P24
     connection = owner_db if role == "owner" else app_db
+    own = tenants[0].organization_id
+    # The build that is forged would have the organization's own id.
+    hold = make_hold(own, 5, subject_id=f"build_{own.hex}").reservation_id
 
     with pytest.raises(psycopg.errors.CheckViolation) as caught:
-        connection.execute(CROSSING[rule], parameters(tenants))
+        connection.execute(CROSSING[rule], parameters(tenants) | {"hold_of_own": hold})
 
     assert caught.value.diag.constraint_name == rule
