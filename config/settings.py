@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "flagship.middleware.body_limit.BodyLimitMiddleware",
     "flagship.middleware.api_key.ApiKeyMiddleware",
+    "flagship.middleware.rate_limit.RateLimitMiddleware",
     "flagship.middleware.idempotency.IdempotencyMiddleware",
     "flagship.middleware.wall.WallMiddleware",
 ]
@@ -163,6 +165,24 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
 }
+
+# --- Rate limits (docs/limits.md) -------------------------------------------------------------
+_quota = validate.Regexp(
+    r"^(off|[1-9][0-9]{0,6}/[1-9][0-9]{0,4})\Z", error="Not requests/seconds, nor off."
+)
+# Requests in any so many seconds; an organization may have its own of the first four.
+RATE_LIMIT_IP = env.str("RATE_LIMIT_IP", "3000/60", validate=_quota)
+RATE_LIMIT_ORGANIZATION = env.str("RATE_LIMIT_ORGANIZATION", "3000/60", validate=_quota)
+RATE_LIMIT_KEY = env.str("RATE_LIMIT_KEY", "1200/60", validate=_quota)
+RATE_LIMIT_USER = env.str("RATE_LIMIT_USER", "600/60", validate=_quota)
+# Visitors of published sites, by address.
+RATE_LIMIT_SITE = env.str("RATE_LIMIT_SITE", "6000/60", validate=_quota)
+# API processes in all: without Redis each lets its share of every quota through.
+RATE_LIMIT_PROCESSES = env.int("RATE_LIMIT_PROCESSES", 2, validate=validate.Range(min=1))
+# Networks of proxies whose X-Forwarded-For is believed; from all others it is ignored.
+TRUSTED_PROXIES: list[str] = env.list(
+    "TRUSTED_PROXIES", [], validate=lambda texts: [*map(ipaddress.ip_network, texts)]
+)
 
 # --- Queues -----------------------------------------------------------------------------------
 _queue = {"URL": REDIS_URL, "DEFAULT_TIMEOUT": 3600}
@@ -249,8 +269,11 @@ LOG_LEVEL = env.str("LOG_LEVEL", "INFO")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s%(trace)s"}},
+    "filters": {"trace": {"()": "jobs.trace.TraceFilter"}},
+    "handlers": {
+        "console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["trace"]}
+    },
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
 }
 

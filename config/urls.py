@@ -5,7 +5,11 @@ from __future__ import annotations
 from django.contrib import admin
 from django.urls import include, path
 
+from flagship.admin.login import log_in
+
 urlpatterns = [
+    # Before the site's own, under the same name.
+    path("admin/login/", log_in),
     path("admin/", admin.site.urls),
     path("", include("flagship.api.urls")),
     path("", include("credits.api.urls")),

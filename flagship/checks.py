@@ -17,6 +17,8 @@ INNERMOST = (
     "flagship.middleware.idempotency.IdempotencyMiddleware",
     "flagship.middleware.wall.WallMiddleware",
 )
+CALLER, WORK = INNERMOST[1:]
+LIMITER = "flagship.middleware.rate_limit.RateLimitMiddleware"
 SHORTEST_SECRET = 32
 
 
@@ -44,6 +46,16 @@ def check_middleware(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[
         told = "Body limit, API key, idempotency and wall must come last, in this order."
         errors.append(Error(told, id="flagship.E003"))
     return errors
+
+
+@register()
+def check_rate_limit(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """Limits know who is calling, and come before anything is worked on (DESIGN section 4)."""
+    order = list(settings.MIDDLEWARE)
+    if [name for name in order if name in (CALLER, LIMITER, WORK)] == [CALLER, LIMITER, WORK]:
+        return []
+    told = "Rate limits come between API key and idempotency."
+    return [Error(told, id="flagship.E005")]
 
 
 @register()

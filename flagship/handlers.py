@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from flagship.payloads import PruneIdempotency
+from flagship.payloads import PruneIdempotency, PruneLogins
 from flagship.services.idempotency import prune_idempotency
+from flagship.services.logins import prune_logins as prune_login_limits
 from jobs.context import JobContext
 from jobs.queues import MAINTENANCE
 from jobs.registry import handler
@@ -16,6 +17,16 @@ def prune(payload: PruneIdempotency, context: JobContext) -> dict[str, Any]:
     """Delete expired answers batch by batch, each in its own transaction."""
     pruned = 0
     while batch := prune_idempotency():
+        pruned += batch
+        context.check()
+    return {"pruned": pruned}
+
+
+@handler(PruneLogins, queue=MAINTENANCE, timeout_s=300.0)
+def prune_logins(payload: PruneLogins, context: JobContext) -> dict[str, Any]:
+    """Delete forgotten login counters batch by batch, each in its own transaction."""
+    pruned = 0
+    while batch := prune_login_limits():
         pruned += batch
         context.check()
     return {"pruned": pruned}

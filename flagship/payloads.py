@@ -5,6 +5,12 @@ from __future__ import annotations
 from jobs.payloads import Payload
 
 
+class PruneLogins(Payload):
+    """Delete login counters that no rule remembers; a second run finds nothing left to do."""
+
+    KIND = "flagship.prune_logins"
+
+
 class PruneIdempotency(Payload):
     """Delete answers older than 24 hours; a second run finds nothing left to do."""
 

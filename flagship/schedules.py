@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from flagship.payloads import PruneIdempotency
+from flagship.payloads import PruneIdempotency, PruneLogins
 from jobs.registry import schedule
 
 schedule("flagship.prune-idempotency", PruneIdempotency(), cron="23 * * * *")
+schedule("flagship.prune-logins", PruneLogins(), cron="53 * * * *")

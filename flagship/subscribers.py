@@ -1,4 +1,7 @@
-"""What the engine does to jobs leaves an audit event, in the same transaction (D-06)."""
+"""What the engine does to jobs leaves an audit event, in the same transaction (D-06).
+
+And what it asks is answered.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from typing import Any
 
 from django.dispatch import receiver
 
+from flagship.selectors.limits import jobs_in_flight_max
 from flagship.services.audit import record
 from jobs.ids import public_id
 from jobs.models import FailedJob, QueuePause
@@ -14,6 +18,7 @@ from jobs.signals import (
     buried,
     cancelled,
     discarded,
+    in_flight_max_asked,
     queue_paused,
     queue_resumed,
     requeued,
@@ -66,6 +71,12 @@ def record_cancelled(
         actor=actor or WORKER,
         data={"kind": kind},
     )
+
+
+@receiver(in_flight_max_asked, dispatch_uid="flagship.in_flight_max")
+def answer_in_flight_max(sender: object, *, organization_id: uuid.UUID, **_: Any) -> int | None:
+    """An organization's own number of jobs in flight (W-10)."""
+    return jobs_in_flight_max(organization_id=organization_id)
 
 
 @receiver(queue_paused, dispatch_uid="flagship.queue_paused")

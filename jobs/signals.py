@@ -1,4 +1,4 @@
-"""What the engine tells the apps above it; sent inside the transaction that makes it true.
+"""What the engine tells, or asks, the apps above it; inside the transaction that makes it true.
 
 A receiver that raises rolls the move back, so that nothing happens unrecorded (D-06).
 """
@@ -20,6 +20,13 @@ cancelled = Signal()
 """A job was cancelled, or a running one confirmed it.
 
 Arguments: `job_id`, `kind`, `organization_id`, `actor` (empty when a worker confirms).
+"""
+
+in_flight_max_asked = Signal()
+"""How many jobs may an organization have in flight? Arguments: `organization_id`.
+
+A receiver returns a number, or None to leave it to JOBS_IN_FLIGHT_MAX. Asked in the transaction of
+an admission, under its lock.
 """
 
 queue_paused = Signal()

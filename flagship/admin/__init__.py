@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from flagship.admin import api_keys, audit, organizations, people
+from flagship.admin import api_keys, audit, login, organizations, people
 
-__all__ = ["api_keys", "audit", "organizations", "people"]
+__all__ = ["api_keys", "audit", "login", "organizations", "people"]

@@ -6,6 +6,7 @@ from flagship.errors.access import (
     ApiKeyAlreadyBlocked,
     ApiKeyNotFound,
     Forbidden,
+    LoginBlocked,
     OrganizationNotFound,
     Unauthenticated,
 )
@@ -56,6 +57,7 @@ __all__ = [
     "IdempotencyKeyReused",
     "InternalError",
     "LengthRequired",
+    "LoginBlocked",
     "MalformedCursor",
     "MalformedJson",
     "MalformedRequest",

@@ -51,3 +51,20 @@ class ApiKeyAlreadyBlocked(Refusal):
     status = 409
     title = "The API key is blocked already."
     next_step = "Nothing is left to do; the key has stopped working."
+
+
+class LoginBlocked(Refusal):
+    """Too many wrong logins of the name, the address or both; the password was not looked at."""
+
+    code = "LOGIN_BLOCKED"
+    status = 429
+    title = "Too many logins have failed; this one was not tried."
+    next_step = "Wait as Retry-After says, then log in with the right password."
+    example = {"retryAfterS": 60}
+
+    def __init__(self, *, retry_after_s: int) -> None:
+        super().__init__(
+            f"Too many logins have failed. Try again in {retry_after_s} s.",
+            data={"retryAfterS": retry_after_s},
+            headers={"Retry-After": str(retry_after_s)},
+        )

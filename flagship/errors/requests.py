@@ -118,9 +118,17 @@ class ValidationFailed(Refusal):
 
 
 class RateLimited(Refusal):
-    """Too many requests."""
+    """More requests than a policy lets through; this one was not worked on, nor counted."""
 
     code = "RATE_LIMITED"
     status = 429
     title = "Too many requests."
-    next_step = "Wait as Retry-After says."
+    next_step = "Wait as Retry-After says; `data` names the policy and what is used of it."
+    example = {
+        "policy": "key",
+        "limit": 1200,
+        "windowS": 60,
+        "used": 1200,
+        "remaining": 0,
+        "retryAfterS": 7,
+    }

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from collections.abc import Awaitable, Callable
 from typing import cast
+from urllib.parse import quote
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
@@ -16,6 +18,8 @@ from flagship.errors.envelope import answer, speaks_json
 from flagship.errors.translate import refusal_for, refusal_for_status
 from jobs.ids import new_id, public_id
 from jobs.trace import Trace, bind_trace
+
+logger = logging.getLogger("flagship.requests")
 
 # Safe in a header, in a log line and in the engine's columns, which hold 100 characters.
 ID_SHAPE = re.compile(r"[A-Za-z0-9._:@/+=~-]{1,100}")
@@ -83,7 +87,17 @@ def finish(request: HttpRequest, response: Response, trace: Trace, started: floa
     response.headers["x-worker-version"] = settings.VERSION
     elapsed_ms = round((time.perf_counter() - started) * 1000)
     response.headers["x-processing-time-ms"] = str(elapsed_ms)
+    _log(request, response.status_code, elapsed_ms)
     return response
+
+
+def _log(request: HttpRequest, status: int, elapsed_ms: int) -> None:
+    """Leave a line of each request, under its ids; of plain reads only where DEBUG is logged."""
+    is_plain = request.method in ("GET", "HEAD") and status < 400
+    level = logging.DEBUG if is_plain else logging.INFO
+    # Quoted: a path may hold line breaks, and its query secrets.
+    path = quote(request.path_info, safe="/:@~!$&'()*+,;=")[:300]
+    logger.log(level, "request.answered %s %s %s %d ms", request.method, path, status, elapsed_ms)
 
 
 def _well_formed(request: HttpRequest, header: str) -> str:

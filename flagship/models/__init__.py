@@ -5,6 +5,15 @@ from __future__ import annotations
 from flagship.models.api_key import ApiKey
 from flagship.models.audit import AuditEvent
 from flagship.models.idempotency import IdempotencyRecord
+from flagship.models.limits import OrganizationLimits
+from flagship.models.login import LoginLimit
 from flagship.models.organization import Organization
 
-__all__ = ["ApiKey", "AuditEvent", "IdempotencyRecord", "Organization"]
+__all__ = [
+    "ApiKey",
+    "AuditEvent",
+    "IdempotencyRecord",
+    "LoginLimit",
+    "Organization",
+    "OrganizationLimits",
+]

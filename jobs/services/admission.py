@@ -18,6 +18,7 @@ from jobs.registry import Handler
 from jobs.selectors.jobs import stored_key
 from jobs.selectors.kinds import offered_handlers
 from jobs.services.enqueue import enqueue
+from jobs.signals import in_flight_max_asked
 
 LOCK_SPACE: Final = 0x466C6167
 """The first half of the advisory lock's key; the second is a hash of the organization's id."""
@@ -110,9 +111,14 @@ def usage_held(*, organization_id: uuid.UUID) -> Usage:
 
 
 def limit_of(organization_id: uuid.UUID) -> int:
-    """Return how many jobs an organization may have in flight: the same number for all."""
-    del organization_id
-    return int(settings.JOBS_IN_FLIGHT_MAX)
+    """Return how many jobs an organization may have in flight.
+
+    Its own number where an app above knows one, else JOBS_IN_FLIGHT_MAX. Read at each admission,
+    so that a change decides about the next job; jobs that are in flight already stay.
+    """
+    answers = in_flight_max_asked.send(sender=Job, organization_id=organization_id)
+    own = [number for _, number in answers if number is not None]
+    return int(min(own)) if own else int(settings.JOBS_IN_FLIGHT_MAX)
 
 
 def _refusal(organization_id: uuid.UUID, usage: Usage) -> JobsInFlightLimit:

@@ -15,7 +15,7 @@ from jobs.admin.base import ReadOnlyAdmin
 
 APPS = ("jobs", "flagship", "credits", "builds")
 PEOPLE = {"auth.User", "auth.Group"}
-ACTIONS = {"requeue", "discard", "block", "grant", "reverse", "lift"}
+ACTIONS = {"requeue", "discard", "block", "grant", "reverse", "lift", "limits"}
 LINK_ACTIONS = ("actions_detail", "actions_row", "actions_list", "actions_submit_line")
 
 
@@ -94,7 +94,7 @@ def test_action__as_a_link__exists_nowhere() -> None:
 @pytest.mark.parametrize(
     "model",
     [
-        *("jobs.FailedJob", "flagship.ApiKey"),
+        *("jobs.FailedJob", "flagship.ApiKey", "flagship.OrganizationLimits"),
         *("credits.Account", "credits.Entry", "credits.Freeze"),
     ],
 )

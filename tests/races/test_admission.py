@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from django.db.models.functions import Now
 
+from flagship.services.limits import set_limits
 from jobs.models import Job
 from jobs.services.admission import usage_held
 from tests.clients import ApiCaller
@@ -124,6 +125,25 @@ def test_limit__stormed_by_32_clients__is_reached_and_never_passed(
 
     assert watch.most == LIMIT
     assert watch.looks > 20
+
+
+def test_limit__of_its_own__lowered_and_raised_in_the_storm__is_the_one_in_force(
+    apis: Apis, caller: ApiCaller, owner_db: psycopg.Connection[Any]
+) -> None:
+    # W-10: both processes hear of it without a restart.
+    for most in (70, 20, 60):
+        set_limits(
+            organization_id=caller.organization.id,
+            limits={"jobs_in_flight_max": most},
+            actor="user:ana",
+            reason="a test",
+        )
+        finish(LIMIT * 2)
+        with Watch(owner_db) as watch:
+            counted = Counter(answer.status_code for answer in storm(apis))
+
+        assert counted == {202: most, 429: CLIENTS * SHARE - most}
+        assert watch.most == most
 
 
 def tells_the_usage(answer: Any) -> bool:

@@ -10,10 +10,12 @@ import pytest
 from django.db.models.functions import Now
 
 from flagship.models import IdempotencyRecord
+from flagship.services.limits import set_limits
 from jobs.models import Job
 from jobs.payloads import Probe, RunOnDead
-from jobs.services.admission import usage_held
+from jobs.services.admission import limit_of, usage_held
 from jobs.services.enqueue import enqueue
+from jobs.signals import in_flight_max_asked
 from tests.asserts import assert_refused
 from tests.integration.jobs.rows import STATES, make_job
 
@@ -140,3 +142,52 @@ def test_retry_after__of_a_busy_organization__is_the_time_between_two_ends(
     fill(api)
 
     assert api.post("/api/jobs", BODY).headers["Retry-After"] == str(wait_s)
+
+
+def own_limit(api: Any, most: int | None) -> None:
+    limits = {} if most is None else {"jobs_in_flight_max": most}
+    set_limits(
+        organization_id=api.organization.id, limits=limits, actor="user:ana", reason="a test"
+    )
+
+
+def test_limit__of_its_own__raises_and_lowers_what_an_organization_may(
+    api: Any, issue_key: Callable[..., Any]
+) -> None:
+    # W-10: without a restart, about the very next job
+    fill(api)
+    own_limit(api, 5)
+    fill(api, 2)
+    raised = assert_refused(api.post("/api/jobs", BODY), 429, "JOBS_IN_FLIGHT_LIMIT")
+    own_limit(api, 2)
+    lowered = assert_refused(api.post("/api/jobs", BODY), 429, "JOBS_IN_FLIGHT_LIMIT")
+
+    assert (raised["data"]["limit"], raised["data"]["inFlight"]) == (5, 5)
+    assert (lowered["data"]["limit"], lowered["data"]["inFlight"]) == (2, 5)
+    assert Job.objects.filter(finished_at=None).count() == 5  # what was accepted stays
+    own_limit(api, None)
+    assert assert_refused(api.post("/api/jobs", BODY), 429, "JOBS_IN_FLIGHT_LIMIT")["data"][
+        "limit"
+    ] == (3)
+    fill(issue_key())  # nobody else's has changed
+
+
+def test_limit__of_zero__lets_no_job_in(api: Any) -> None:
+    own_limit(api, 0)
+
+    refused = assert_refused(api.post("/api/jobs", BODY), 429, "JOBS_IN_FLIGHT_LIMIT")
+
+    assert refused["data"] == {"limit": 0, "inFlight": 0, "retryAfterS": 60}
+
+
+def test_limit__asked_of_several_apps__is_the_lowest_number(api: Any) -> None:
+    def answer(sender: object, **_: Any) -> int:
+        return 1
+
+    own_limit(api, 2)
+    in_flight_max_asked.connect(answer)
+    try:
+        assert limit_of(api.organization.id) == 1
+    finally:
+        in_flight_max_asked.disconnect(answer)
+    assert limit_of(api.organization.id) == 2

@@ -1,0 +1,83 @@
+"""Which limits hold for whom: the settings', or an organization's own (E-07, W-10)."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Final
+
+from django.conf import settings
+
+from flagship.models import OrganizationLimits
+from flagship.models.limits import Quota, parse_quota
+
+POLICIES: Final = ("ip", "organization", "key", "user")
+"""Those that an organization may have of its own; `site` is everybody's."""
+
+KEPT_S: Final = 2.0
+"""A change is in force in every process after so long."""
+_MOST_KEPT: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class OwnLimits:
+    """What an organization has of its own, as text by policy; what it has not is not there."""
+
+    quotas: dict[str, str]
+
+
+_NONE: Final = OwnLimits({})
+_kept: OrderedDict[uuid.UUID, tuple[float, OwnLimits]] = OrderedDict()
+_lock = threading.Lock()
+
+
+def quota_of(policy: str, own: OwnLimits = _NONE) -> Quota | None:
+    """Return the quota of a policy; None where it is off."""
+    return parse_quota(own.quotas.get(policy) or default_of(policy))
+
+
+def default_of(policy: str) -> str:
+    """Return what the settings say of a policy, as text."""
+    return str(getattr(settings, f"RATE_LIMIT_{policy.upper()}"))
+
+
+def own_limits(*, organization_id: uuid.UUID) -> OwnLimits:
+    """Return an organization's own limits, at most KEPT_S seconds old."""
+    now_s = time.monotonic()
+    with _lock:
+        kept = _kept.get(organization_id)
+    if kept is not None and now_s - kept[0] < KEPT_S:
+        return kept[1]
+    own = _read(organization_id)
+    with _lock:
+        _kept[organization_id] = (now_s, own)
+        _kept.move_to_end(organization_id)
+        while len(_kept) > _MOST_KEPT:
+            _kept.popitem(last=False)
+    return own
+
+
+def forget(*, organization_id: uuid.UUID) -> None:
+    """Read an organization's limits anew at its next request to this process."""
+    with _lock:
+        _kept.pop(organization_id, None)
+
+
+def jobs_in_flight_max(*, organization_id: uuid.UUID) -> int | None:
+    """Return how many jobs an organization may have in flight; None where the settings decide.
+
+    Read each time: it is asked under the lock of an admission and decides at once.
+    """
+    found = OrganizationLimits.objects.filter(organization_id=organization_id)
+    return found.values_list("jobs_in_flight_max", flat=True).first()
+
+
+def _read(organization_id: uuid.UUID) -> OwnLimits:
+    names = [f"per_{policy}" for policy in POLICIES]
+    row = OrganizationLimits.objects.filter(organization_id=organization_id).values(*names).first()
+    if row is None:
+        return _NONE
+    return OwnLimits({policy: row[f"per_{policy}"] for policy in POLICIES if row[f"per_{policy}"]})
