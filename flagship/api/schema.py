@@ -21,6 +21,8 @@ HEADERS = {
     "x-correlation-id": "Id that follows the work through every job it starts.",
     "x-worker-version": "Version of the server.",
     "x-processing-time-ms": "Milliseconds spent on the request.",
+    "RateLimit-Policy": 'The quotas it counts for: `"key";q=1200;w=60` is 1,200 in 60 seconds.',
+    "RateLimit": 'What is left of them: `"key";r=12;t=3`, and no more for 3 seconds.',
 }
 
 
@@ -57,6 +59,11 @@ class FlagShipAutoSchema(AutoSchema):
         ]
         if self.method in MUTATING:
             parameters.append(self._idempotency_key())
+        if self.get_auth() != []:
+            told = "Whom the client speaks for, any text: limited apart from its other users."
+            parameters.append(
+                OpenApiParameter("X-User-Id", str, OpenApiParameter.HEADER, description=told)
+            )
         return parameters
 
     def _idempotency_key(self) -> OpenApiParameter:

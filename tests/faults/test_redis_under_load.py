@@ -34,7 +34,7 @@ SLOWEST_S = 5.0
 
 @dataclass(slots=True)
 class Load:
-    """Writers who send each effect twice under one key, and readers, until they are told to stop."""
+    """Writers who send each effect twice under one key, and readers, until told to stop."""
 
     apis: Apis
     ended: threading.Event = field(default_factory=threading.Event)
@@ -72,7 +72,9 @@ class Load:
         if key:
             headers["Idempotency-Key"] = key
         begun_s = time.monotonic()
-        answer = client.request(method, f"http://127.0.0.1:{port}{JOBS}", headers=headers, json=body)
+        answer = client.request(
+            method, f"http://127.0.0.1:{port}{JOBS}", headers=headers, json=body
+        )
         self.times_s.append(time.monotonic() - begun_s)
         return answer
 
@@ -122,7 +124,9 @@ def test_redis__stopped_and_killed_under_load__refuses_and_doubles_no_write(
             thread.join(60)
 
     first = {key: both[0] for key, both in load.answers.items()}
-    print(f"{len(first)} writes, {sum(load.read.values())} reads, slowest {max(load.times_s):.2f} s")
+    print(
+        f"{len(first)} writes, {sum(load.read.values())} reads, slowest {max(load.times_s):.2f} s"
+    )
     assert {answer.status_code for both in load.answers.values() for answer in both} == {202}
     assert load.read.keys() == {200}
     for first_answer, second in load.answers.values():

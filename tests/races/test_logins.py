@@ -1,18 +1,26 @@
-"""Login limits under tries that come all at once, in two processes, over a restart (research 6.3)."""
+"""Login limits under tries all at once, in two processes, over a restart (research 6.3)."""
 
 from __future__ import annotations
 
+import random
 import re
+import uuid
 from collections import Counter
+from functools import partial
+from ipaddress import IPv4Address
 
 import httpx
 import pytest
 from django.contrib.auth.models import User
+from django.db.models import QuerySet
 
+from flagship.errors import LoginBlocked
 from flagship.models import AuditEvent, LoginLimit
+from flagship.services.logins import Try, claim_try
 from tests.integration.console.rows import PASSWORD, make_operator
 from tests.processes import Processes
 from tests.races.apis import Apis, all_at_once
+from tests.races.racers import Racers
 from tests.soak import full
 
 SENDERS = 16
@@ -37,6 +45,10 @@ def try_to_log_in(apis: Apis, number: int, name: str, password: str) -> httpx.Re
         return client.post("/admin/login/", data=form, headers={"Referer": url})
 
 
+def try_wrong(apis: Apis, name: str, number: int) -> httpx.Response:
+    return try_to_log_in(apis, number, name, "wrong")
+
+
 def forget_address() -> None:
     """All rounds come from one address, whose limit is another matter."""
     LoginLimit.objects.filter(kind="address").delete()
@@ -47,11 +59,12 @@ def test_password__tried_by_16_at_once__is_looked_at_five_times(apis: Apis) -> N
         name = f"ana-{round_no}"
         make_operator(name=name)
 
-        found = all_at_once(SENDERS, lambda n, name=name: try_to_log_in(apis, n, name, "wrong"))
+        found = all_at_once(SENDERS, partial(try_wrong, apis, name))
 
         assert Counter(answer.status_code for answer in found) == {200: 5, 429: SENDERS - 5}
         evaluated = AuditEvent.objects.filter(action="console.login_failed", subject_id=name)
         assert evaluated.count() == 5
+        assert set(evaluated.values_list("data__address", flat=True)) == {"127.0.0.1"}
         pair = LoginLimit.objects.get(kind="pair", failures__gt=0, refused__gt=0)
         assert (pair.failures, pair.refused) == (5, SENDERS - 5)
         refused = [answer for answer in found if answer.status_code == 429]
@@ -59,9 +72,32 @@ def test_password__tried_by_16_at_once__is_looked_at_five_times(apis: Apis) -> N
         LoginLimit.objects.all().delete()
 
 
+def claims(racers: Racers) -> int:
+    """Let all claim a try of one new name at once; return how many were let through."""
+    login = Try(name=f"ana-{uuid.uuid4().hex}", address=str(IPv4Address(random.getrandbits(32))))
+    found = racers.race([partial(claim_try, login=login)] * SENDERS)
+    assert {type(each) for each in found} <= {type(None), LoginBlocked}
+    return found.count(None)
+
+
+def test_tries__claimed_at_once__are_five_each_time(live_db: None) -> None:
+    with Racers(SENDERS) as racers:
+        assert {claims(racers) for _ in range(full(30, 1000))} == {5}
+
+
+def test_tries__without_the_lock__are_seen_to_be_more(
+    live_db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A proof must be able to see.
+    monkeypatch.setattr(QuerySet, "select_for_update", lambda rows, **_: rows)
+
+    with Racers(SENDERS) as racers:
+        assert max(claims(racers) for _ in range(30)) > 5
+
+
 def test_limit__outlives_the_processes(apis: Apis, processes: Processes) -> None:
     make_operator(name="ana")
-    all_at_once(5, lambda number: try_to_log_in(apis, number, "ana", "wrong"))
+    all_at_once(5, partial(try_wrong, apis, "ana"))
     for api in apis.running:
         api.kill_group()
         api.wait()

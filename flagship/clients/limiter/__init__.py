@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from flagship.clients.limiter.demand import Demand, Level
-from flagship.clients.limiter.limiter import Limiter, limiter
+from flagship.clients.limiter.failover import Limiter, limiter
 
 __all__ = ["Demand", "Level", "Limiter", "limiter"]

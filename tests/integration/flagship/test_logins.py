@@ -167,7 +167,7 @@ def test_name__tried_from_everywhere__is_delayed_and_its_owner_gets_in(ana: User
 
 
 def test_name__typed_in_other_letters__is_the_same_name(ana: User) -> None:
-    assert fail(2) + fail(2, "ANA") + fail(1, "Ａna") == [200] * 5
+    assert fail(2) + fail(2, "ANA") + fail(1, "\uff21na") == [200] * 5
 
     assert fail(1, "aNa") == [429]
 

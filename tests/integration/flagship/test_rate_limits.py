@@ -16,6 +16,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from flagship.clients.limiter import Demand, Limiter
+from flagship.clients.limiter import shared as shared_module
 from flagship.clients.limiter.shared import SharedWindows
 from flagship.middleware import rate_limit
 from flagship.models import AuditEvent, IdempotencyRecord, Organization, OrganizationLimits
@@ -177,7 +178,9 @@ def test_organization__with_limits_of_its_own__has_them_at_once(
 
 def test_limits__changed_elsewhere__are_in_force_within_two_seconds(caller: ApiCaller) -> None:
     assert caller.get(KINDS).status_code == 200
-    OrganizationLimits.objects.create(organization=caller.organization, per_key="1/60")
+    OrganizationLimits.objects.create(
+        organization=caller.organization, per_key="2/60"
+    )  # one is used
     time.sleep(selectors.KEPT_S + 0.05)
 
     assert statuses(caller, 2) == [200, 429]
@@ -202,7 +205,7 @@ def test_limits__set__leave_an_event_with_before_and_after(caller: ApiCaller) ->
 def test_limits__that_are_none__are_refused_and_change_nothing(
     caller: ApiCaller, limits: dict[str, Any]
 ) -> None:
-    with pytest.raises(ValueError, match="limits|requests|jobs"):
+    with pytest.raises(ValueError, match=r"limits|requests|jobs"):
         set_own(caller, **limits)
 
     assert not OrganizationLimits.objects.exists()
@@ -222,7 +225,9 @@ def test_request__under_four_quotas__asks_redis_once(
     assert answer.headers["RateLimit"].count(";r=") == 4
     assert calls.pop("cmdstat_evalsha") == 1
     from_script = {"time", "hmget", "hset", "hincrby", "pexpire", "hdel", "hexists"}
-    assert calls.keys() <= {f"cmdstat_{name}" for name in from_script} | {"cmdstat_config|resetstat"}
+    assert calls.keys() <= {f"cmdstat_{name}" for name in from_script} | {
+        "cmdstat_config|resetstat"
+    }
 
 
 # --- The windows in Redis ---
@@ -237,21 +242,57 @@ def take(windows: SharedWindows, quota: Quota, subject: str = "a") -> bool:
     return not windows.take([Demand("key", subject, quota)])[0].is_exceeded
 
 
-def test_window__of_any_position__lets_no_more_through_than_its_quota(
-    shared: SharedWindows,
-) -> None:
-    # P30: hammered for five windows; what any window of a second holds is counted.
+def hammer(windows: SharedWindows, lasting_s: float) -> int:
+    """Ask all the time; assert that no window of a second holds more than its quota of 20."""
     quota, passed_s = Quota(20, 1), []
-    until = time.monotonic() + 5
+    until = time.monotonic() + lasting_s
     while time.monotonic() < until:
         before = time.monotonic()
-        if take(shared, quota):
+        if take(windows, quota):
             passed_s.append((before, time.monotonic()))
     for begin, _ in passed_s:
         inside = [pair for pair in passed_s if begin <= pair[0] and pair[1] <= begin + 1]
         assert len(inside) <= 20
+    return len(passed_s)
 
-    assert 95 <= len(passed_s) <= 100
+
+def test_window__of_any_position__lets_no_more_through_than_its_quota(
+    shared: SharedWindows,
+) -> None:
+    # P30
+    assert 95 <= hammer(shared, 5) <= 100
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("sum >= ", "sum > "),  # one too many
+        ("for part = at + 1, current do", "for part = at, current do"),  # forgets the present
+        ("sum = sum - (tonumber(count) or 0)", "sum = 0"),  # a window that begins anew
+    ],
+)
+def test_window__with_a_bug_planted__is_seen(
+    settings: Any, monkeypatch: Any, right: str, wrong: str
+) -> None:
+    # P30: a proof must be able to see.
+    script = shared_module._TAKE
+    assert right in script
+    monkeypatch.setattr(shared_module, "_TAKE", script.replace(right, wrong))
+
+    with pytest.raises(AssertionError):
+        hammer(SharedWindows(settings.REDIS_URL), 3)
+
+
+def test_quotas__counted_one_by_one__are_seen_to_cost_a_refused_client(
+    caller: ApiCaller, settings: Any, monkeypatch: Any
+) -> None:
+    script = shared_module._TAKE.replace("if not is_over then", "if not is_full then")
+    monkeypatch.setattr(shared_module, "_TAKE", script)
+    planted = Limiter(settings.REDIS_URL)
+    monkeypatch.setattr(rate_limit, "limiter", lambda: planted)
+
+    with pytest.raises(AssertionError):
+        test_request__refused__costs_none_of_the_other_quotas(caller, settings)
 
 
 def test_window__filled__comes_free_as_it_was_filled(shared: SharedWindows) -> None:
@@ -326,7 +367,7 @@ def test_loss_and_return__of_redis__are_told_once_each(
 ) -> None:
     told: list[str] = []
     monkeypatch.setattr(
-        "flagship.clients.limiter.limiter.telemetry.publish", lambda name, **_: told.append(name)
+        "flagship.clients.limiter.failover.telemetry.publish", lambda name, **_: told.append(name)
     )
     found = Limiter("redis://127.0.0.1:1/0")
     demands = [Demand("key", "a", Quota(100, 60))]

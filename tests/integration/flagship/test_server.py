@@ -100,6 +100,22 @@ def test_answers__of_a_real_server__have_envelope_and_headers(port: int, caller:
                 assert response.json()["requestId"] == response.headers["x-request-id"]
 
 
+def test_stream__while_it_is_open__has_had_its_headers(
+    live_db: None, processes: Processes, caller: ApiCaller
+) -> None:
+    # E-04, E-07: the answer has begun and does not end.
+    port = start(processes, "asginl")
+    ids = {"x-request-id": "req-of-a-stream", "x-correlation-id": "reader-7"}
+    headers = {"Authorization": f"Bearer {caller.secret}", **ids}
+    url = f"http://127.0.0.1:{port}/api/telemetry/stream"
+    with httpx.stream("GET", url, headers=headers, timeout=30, verify=False) as response:
+        assert response.status_code == 200
+        assert next(response.iter_lines()).startswith("retry:")
+        assert {name: response.headers[name] for name in ids} == ids
+        assert all(response.headers[name] for name in FOUR)
+        assert '"key";r=' in response.headers["RateLimit"]
+
+
 def test_body__larger_than_allowed__is_refused_before_it_is_sent(
     port: int, caller: ApiCaller
 ) -> None:
