@@ -10,7 +10,7 @@ from typing import Any
 import dj_database_url
 from django.templatetags.static import static
 from django.urls import reverse_lazy
-from environs import Env, validate
+from environs import Env, ValidationError, validate
 
 from jobs.queues import QUEUES
 
@@ -166,6 +166,16 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
 }
 
+
+def _are_networks(texts: list[str]) -> None:
+    """Refuse what is no address or network. Raises: ValidationError."""
+    try:
+        for text in texts:
+            ipaddress.ip_network(text)
+    except ValueError as error:
+        raise ValidationError(str(error)) from None
+
+
 # --- Rate limits (docs/limits.md) -------------------------------------------------------------
 _quota = validate.Regexp(
     r"^(off|[1-9][0-9]{0,6}/[1-9][0-9]{0,4})\Z", error="Not requests/seconds, nor off."
@@ -181,7 +191,7 @@ RATE_LIMIT_SITE = env.str("RATE_LIMIT_SITE", "6000/60", validate=_quota)
 RATE_LIMIT_PROCESSES = env.int("RATE_LIMIT_PROCESSES", 2, validate=validate.Range(min=1))
 # Networks of proxies whose X-Forwarded-For is believed; from all others it is ignored.
 TRUSTED_PROXIES: list[str] = env.list(
-    "TRUSTED_PROXIES", [], validate=lambda texts: [*map(ipaddress.ip_network, texts)]
+    "TRUSTED_PROXIES", [], subcast=str.strip, validate=_are_networks
 )
 
 # --- Queues -----------------------------------------------------------------------------------

@@ -41,6 +41,8 @@ class RateLimitMiddleware:
         try:
             demands = demands_of(request)
         except Error as error:
+            if not speaks_json(request.path_info):
+                raise
             return answer(refusal_for(error))
         if not demands:
             return self.get_response(request)

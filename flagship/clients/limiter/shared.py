@@ -107,5 +107,5 @@ class SharedWindows:
         ]
 
     def disconnect(self) -> None:
-        """Drop connections that may be broken, or have an answer under way."""
-        self._redis.connection_pool.disconnect()
+        """Drop idle connections, which may be broken too; those in use are their threads' own."""
+        self._redis.connection_pool.disconnect(inuse_connections=False)

@@ -29,6 +29,20 @@ def test_settings__several_bad_variables__are_reported_together() -> None:
         assert name in done.stderr.splitlines()[-1]
 
 
+def test_settings__of_limits_and_proxies__are_checked() -> None:
+    bad = {"RATE_LIMIT_KEY": "fast", "RATE_LIMIT_IP": "0/60", "TRUSTED_PROXIES": "10.0.0.1/24"}
+    done = load_settings("1", **bad, RATE_LIMIT_PROCESSES="0")
+
+    assert done.returncode != 0
+    for name in (*bad, "RATE_LIMIT_PROCESSES"):
+        assert name in done.stderr.splitlines()[-1]
+    good = load_settings(
+        "settings.TRUSTED_PROXIES, settings.RATE_LIMIT_KEY",
+        **{"TRUSTED_PROXIES": "127.0.0.1, 10.0.0.0/24", "RATE_LIMIT_KEY": "off"},
+    )
+    assert good.stdout.strip() == "['127.0.0.1', '10.0.0.0/24'] off"
+
+
 def test_settings__empty_addresses__count_as_unset(tmp_path: Path) -> None:
     done = load_settings(
         "settings.DATABASES['default']['HOST'], settings.REDIS_URL",
