@@ -14,11 +14,10 @@ OUTERMOST = "flagship.middleware.request_context.RequestContextMiddleware"
 INNERMOST = (
     "flagship.middleware.body_limit.BodyLimitMiddleware",
     "flagship.middleware.api_key.ApiKeyMiddleware",
+    "flagship.middleware.rate_limit.RateLimitMiddleware",
     "flagship.middleware.idempotency.IdempotencyMiddleware",
     "flagship.middleware.wall.WallMiddleware",
 )
-CALLER, WORK = INNERMOST[1:]
-LIMITER = "flagship.middleware.rate_limit.RateLimitMiddleware"
 SHORTEST_SECRET = 32
 
 
@@ -37,25 +36,17 @@ def check_secret_key(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[
 
 @register()
 def check_middleware(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
-    """Ids around everything, the key's transaction directly around the view (DESIGN section 4)."""
-    order = [name for name in settings.MIDDLEWARE if "rate_limit" not in name]
+    """Ids around everything, limits before any work, transactions around the view (DESIGN 4)."""
+    order = list(settings.MIDDLEWARE)
     errors: list[CheckMessage] = []
     if order[:1] != [OUTERMOST]:
         errors.append(Error("The request context must come first.", id="flagship.E002"))
     if tuple(order[-len(INNERMOST) :]) != INNERMOST:
-        told = "Body limit, API key, idempotency and wall must come last, in this order."
+        told = (
+            "Body limit, API key, rate limit, idempotency and wall must come last, in this order."
+        )
         errors.append(Error(told, id="flagship.E003"))
     return errors
-
-
-@register()
-def check_rate_limit(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
-    """Limits know who is calling, and come before anything is worked on (DESIGN section 4)."""
-    order = list(settings.MIDDLEWARE)
-    if [name for name in order if name in (CALLER, LIMITER, WORK)] == [CALLER, LIMITER, WORK]:
-        return []
-    told = "Rate limits come between API key and idempotency."
-    return [Error(told, id="flagship.E005")]
 
 
 @register()

@@ -18,12 +18,13 @@ DROP_FIND_KEY = "DROP FUNCTION flagship_find_api_key(text);"
 
 
 class Migration(migrations.Migration):
-    dependencies = [("flagship", "0002_append_only"), ("jobs", "0007_wall")]
+    dependencies = [("flagship", "0004_limits"), ("jobs", "0007_wall")]
 
     operations = [
         wall("flagship_organization", f"id = {MINE}"),
         wall("flagship_apikey"),
         wall("flagship_auditevent"),
         wall("flagship_idempotencyrecord"),
+        wall("flagship_organizationlimits"),
         migrations.RunSQL(FIND_KEY, DROP_FIND_KEY),
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now

@@ -13,6 +13,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from flagship.models.organization import Organization
+from jobs.models.tenant import TenantManager
 
 OFF: Final = "off"
 QUOTA_SHAPE: Final = r"^(off|[1-9][0-9]{0,6}/[1-9][0-9]{0,4})$"
@@ -73,6 +74,8 @@ class OrganizationLimits(models.Model):
     per_user = quota_field()
     jobs_in_flight_max = models.PositiveIntegerField(null=True, blank=True)
     changed_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    objects = TenantManager()
 
     class Meta:
         verbose_name = verbose_name_plural = "organization's limits"

@@ -13,6 +13,7 @@ from django.conf import settings
 
 from flagship.models import OrganizationLimits
 from flagship.models.limits import Quota, parse_quota
+from jobs.clients.wall import inside
 
 POLICIES: Final = ("ip", "organization", "key", "user")
 """Those that an organization may have of its own; `site` is everybody's."""
@@ -71,13 +72,15 @@ def jobs_in_flight_max(*, organization_id: uuid.UUID) -> int | None:
 
     Read each time: it is asked under the lock of an admission and decides at once.
     """
-    found = OrganizationLimits.objects.filter(organization_id=organization_id)
+    found = OrganizationLimits.objects.for_organization(organization_id)
     return found.values_list("jobs_in_flight_max", flat=True).first()
 
 
 def _read(organization_id: uuid.UUID) -> OwnLimits:
     names = [f"per_{policy}" for policy in POLICIES]
-    row = OrganizationLimits.objects.filter(organization_id=organization_id).values(*names).first()
+    # Asked before the request has its transaction.
+    with inside(organization_id):
+        row = OrganizationLimits.objects.for_organization(organization_id).values(*names).first()
     if row is None:
         return _NONE
     return OwnLimits({policy: row[f"per_{policy}"] for policy in POLICIES if row[f"per_{policy}"]})

@@ -35,7 +35,9 @@ def test_late_violation__of_a_deferred_constraint__is_an_error_of_the_request(
         "CREATE TABLE late_violation (id int, other int DEFAULT 7,"
         " FOREIGN KEY (other) REFERENCES late_target DEFERRABLE INITIALLY DEFERRED)"
     )
-    owner_db.execute("GRANT SELECT, INSERT ON late_violation, late_target TO flagship_app, flagship_tenant")
+    owner_db.execute(
+        "GRANT SELECT, INSERT ON late_violation, late_target TO flagship_app, flagship_tenant"
+    )
     caller = new_caller()
 
     for key in ("", None):

@@ -26,6 +26,7 @@ PLATFORM = {
         )
     },
     "django_migrations": "what was migrated",
+    "flagship_loginlimit": "who tried to log in to the console",
     "jobs_schedule": "when the platform's own jobs are due",
     "jobs_schedulerun": "what became of each period",
     "jobs_queuepause": "queues are the platform's; each name is public",
