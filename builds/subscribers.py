@@ -9,11 +9,14 @@ from django.dispatch import receiver
 
 from builds.payloads import RunBuild
 from builds.selectors.charges import read_charges
+from builds.selectors.keys import read_effects
 from builds.services.cancel import confirm_cancelled_job
 from credits.services import register_charges
+from flagship.selectors.effects import register_effects
 from jobs.signals import cancelled
 
 register_charges("build", read_charges)
+register_effects("build", scope="builds:read", reader=read_effects)
 
 
 @receiver(cancelled, dispatch_uid="builds.job_cancelled")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import ClassVar
 
 from django.apps import AppConfig
@@ -18,3 +19,7 @@ class CreditsConfig(AppConfig):
         "credits_commit_reservation",
         "credits_release_reservation",
     )
+
+    def ready(self) -> None:
+        """Tell the platform what keys have made."""
+        import_module("credits.subscribers")

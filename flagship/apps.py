@@ -13,8 +13,13 @@ class FlagshipConfig(AppConfig):
 
     name = "flagship"
     default_auto_field = "django.db.models.BigAutoField"
-    # Functions of the owner's that requests may call before it is known whose they are.
-    tenant_functions: ClassVar[tuple[str, ...]] = ("flagship_find_api_key",)
+    # What requests may call: the first before it is known whose they are, the others as they are.
+    tenant_functions: ClassVar[tuple[str, ...]] = (
+        "flagship_find_api_key",
+        "flagship_claim_key",
+        "flagship_key_is_held",
+        "flagship_key_lock",
+    )
 
     def ready(self) -> None:
         """Listen to the engine and register the system checks."""

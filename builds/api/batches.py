@@ -24,6 +24,7 @@ from builds.services.submit import BuildOrder
 from credits.errors import InsufficientCredits
 from flagship.api.authentication import caller_of
 from flagship.api.serializers import StrictSerializer, read_body
+from flagship.errors.idempotency import IdempotencyKeyExpired
 from flagship.selectors.caller import idempotency_key_of
 
 CREATED, EXISTING = "created", "existing"
@@ -87,6 +88,7 @@ class BuildBatch(APIView):
             BatchExceedsMaxActive,
             BuildAlreadyRunning,
             InsufficientCredits,
+            IdempotencyKeyExpired,
         )
     }
 

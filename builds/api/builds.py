@@ -35,6 +35,7 @@ from flagship.api.authentication import caller_of
 from flagship.api.pagination import CursorPage
 from flagship.api.schema import page_of
 from flagship.api.serializers import read_body, read_query
+from flagship.errors.idempotency import IdempotencyKeyExpired
 from flagship.selectors.caller import idempotency_key_of
 
 
@@ -50,6 +51,7 @@ class BuildList(APIView):
             BuilderOptionsInvalid,
             BuildAlreadyRunning,
             InsufficientCredits,
+            IdempotencyKeyExpired,
         )
     }
 
@@ -112,7 +114,15 @@ class BuildRebuild(APIView):
     """What a build has done, done again."""
 
     scopes = {"POST": "builds:write"}
-    refusals = {"POST": (BuildNotFound, BuildStillActive, BuildAlreadyRunning, InsufficientCredits)}
+    refusals = {
+        "POST": (
+            BuildNotFound,
+            BuildStillActive,
+            BuildAlreadyRunning,
+            InsufficientCredits,
+            IdempotencyKeyExpired,
+        )
+    }
 
     @extend_schema(request=None, responses={202: BuildSerializer})
     def post(self, request: Request, build_id: str) -> Response:

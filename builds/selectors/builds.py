@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -67,6 +67,16 @@ def find_build_of_key(*, organization_id: uuid.UUID, key_hash: str) -> Build | N
     """Return the build that an Idempotency-Key has made."""
     mine = Build.objects.for_organization(organization_id)
     return mine.filter(idempotency_key_hash=key_hash).first()
+
+
+def find_builds_of_keys(
+    *, organization_id: uuid.UUID, key_hashes: Collection[str]
+) -> dict[str, Build]:
+    """Return the builds that these Idempotency-Keys have made, by the hash of the key."""
+    found = Build.objects.filter(
+        organization_id=organization_id, idempotency_key_hash__in=key_hashes
+    )
+    return {str(build.idempotency_key_hash): build for build in found}
 
 
 def find_deployed_build(*, project_id: uuid.UUID, build_id: uuid.UUID) -> Build | None:

@@ -12,17 +12,17 @@ from django.db import IntegrityError, transaction
 from builds.builders import get_builder
 from builds.errors import BatchExceedsMaxActive, ProjectNotFound
 from builds.models import Build, Project
-from builds.selectors.builds import find_build_of_key
+from builds.selectors.builds import find_builds_of_keys
+from builds.selectors.keys import PLACES, hash_key, hash_place
 from builds.services.projects import lock_project
-from builds.services.submit import BuildOrder, draft_build, hash_key, place, store
+from builds.services.submit import BuildOrder, draft_build, place, store
 from credits.errors import InsufficientCredits
 from credits.services import reserve_credits
-from flagship.errors.idempotency import IdempotencyKeyReused
+from flagship.errors.idempotency import IdempotencyKeyExpired, IdempotencyKeyReused
 from jobs.errors import Refusal
 from jobs.ids import public_id
 
-# The answer to a batch is kept with its key, and in a cache that takes up to 64 KiB.
-MAX_ITEMS: Final = 20
+MAX_ITEMS: Final = PLACES
 TRIES: Final = 3
 
 
@@ -60,7 +60,8 @@ def create_batch(
     before, alone or in another batch, is answered with that build and makes no other.
 
     Raises: what create_build raises, for the first item that is refused, with all of them in
-    `data.items`; IdempotencyKeyReused for a key that has made another build;
+    `data.items`; IdempotencyKeyReused for an item's key that has made another build;
+    IdempotencyKeyExpired for a batch's key that has made another batch, whose answer has gone;
     BatchExceedsMaxActive; InsufficientCredits for the whole. Nothing has changed then.
     Source: B-07, P02.
     """
@@ -84,13 +85,16 @@ def _create(
     organization_id: uuid.UUID, items: Sequence[BatchItem], actor: str, idempotency_key: str
 ) -> list[Placed]:
     projects = _lock_projects(organization_id, items)
+    places = [hash_place(idempotency_key, index) for index in range(MAX_ITEMS)]
+    hashes = [hash_key(item.key) or places[index] for index, item in enumerate(items)]
+    made = find_builds_of_keys(organization_id=organization_id, key_hashes={*places, *hashes})
+    _refuse_other_batch(items, [made.get(place) for place in places])
     placed: dict[int, Placed] = {}
     refused: dict[int, Refusal] = {}
     for index, item in enumerate(items):
-        # No key of a client holds a line break.
-        key_hash = hash_key(item.key or f"{idempotency_key}\n{index}")
+        project, existing = projects.get(item.order.project_id), made.get(hashes[index])
         try:
-            placed[index] = _resolve(projects.get(item.order.project_id), item, key_hash, actor)
+            placed[index] = _resolve(project, item, existing, hashes[index], actor)
         except Refusal as refusal:
             refused[index] = refusal
     _raise_first(refused, items)
@@ -116,11 +120,35 @@ def _lock_projects(
     return projects
 
 
-def _resolve(project: Project | None, item: BatchItem, key_hash: str | None, actor: str) -> Placed:
+def _refuse_other_batch(items: Sequence[BatchItem], made: Sequence[Build | None]) -> None:
+    """Refuse a batch whose key has made builds, unless it is the very batch that they are of.
+
+    The edge answers the key for as long as it keeps the answer: here it has gone.
+
+    Raises: IdempotencyKeyExpired; its data names the builds.
+    """
+    known = {index: build for index, build in enumerate(made) if build is not None}
+    asked = {index: item.order for index, item in enumerate(items) if not item.key}
+    is_same = known.keys() == asked.keys() and all(
+        _is_same(build, asked[index]) for index, build in known.items()
+    )
+    if known and not is_same:
+        told = [
+            {"index": index, "buildId": public_id("build", build.id)}
+            for index, build in known.items()
+        ]
+        raise IdempotencyKeyExpired(
+            "The Idempotency-Key has made another batch, whose answer is no longer kept.",
+            data={"items": told},
+        )
+
+
+def _resolve(
+    project: Project | None, item: BatchItem, existing: Build | None, key_hash: str, actor: str
+) -> Placed:
     """Return the build that the item's key has made, or a draft of a new one."""
     if project is None:
         raise ProjectNotFound
-    existing = find_build_of_key(organization_id=project.organization_id, key_hash=str(key_hash))
     if existing is None:
         return Placed(draft_build(project, item.order, actor=actor, key_hash=key_hash), True)
     if not _is_same(existing, item.order):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import uuid
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +15,7 @@ from builds.payloads import RunBuild
 from builds.selectors.builds import find_build_of_key, get_build, list_active_builds
 from builds.selectors.estimates import estimate_build
 from builds.selectors.eta import estimate_wait
+from builds.selectors.keys import hash_key
 from builds.selectors.projects import get_source
 from builds.services.cancel import supersede_waiting
 from builds.services.projects import lock_project
@@ -174,11 +174,6 @@ def store(draft: Build, *, actor: str) -> None:
     ).id
     draft.save(force_insert=True)
     _record_created(draft, actor)
-
-
-def hash_key(key: str) -> str | None:
-    """Return what is kept of a client's key for ever; None for no key."""
-    return hashlib.sha256(key.encode()).hexdigest() if key else None
 
 
 def _refuse_used_key(organization_id: uuid.UUID, key_hash: str | None) -> None:

@@ -9,7 +9,6 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from credits.api.keys import idempotency_key
 from credits.api.renderers import CsvRenderer, JsonLinesRenderer
 from credits.api.serializers import (
     AccountAnswer,
@@ -37,21 +36,24 @@ from flagship.api.authentication import caller_of
 from flagship.api.pagination import CursorPage
 from flagship.api.schema import page_of
 from flagship.api.serializers import read_body, read_query
-from flagship.errors import IdempotencyKeyReused
+from flagship.errors import IdempotencyKeyRequired, IdempotencyKeyReused
+from flagship.selectors.caller import idempotency_key_of
 
 
 class ReserveView(APIView):
     """Hold credits before a build starts."""
 
     scopes = {"POST": "credits:write"}
-    # The body may carry the key instead of the header; `idempotency_key` requires one of them.
+    # The body may carry the key instead of the header, as the seed has it; the edge reads both.
     key_in_body = True
 
     @extend_schema(request=ReserveBody, responses={201: ReserveAnswer})
     def post(self, request: Request) -> Response:
         """Reserve credits for a build; they expire after 30 minutes."""
         caller = caller_of(request)
-        body = read_body(ReserveBody, request)
+        body, key = read_body(ReserveBody, request), idempotency_key_of(request._request)
+        if key is None:
+            raise IdempotencyKeyRequired
         try:
             reserved = reserve_credits(
                 organization_id=caller.organization_id,
@@ -59,7 +61,7 @@ class ReserveView(APIView):
                 subject_type="build",
                 subject_id=body["build_id"],
                 user_id=body["user_id"],
-                reference=f"key:{idempotency_key(request, body)}",
+                reference=f"key:{key}",
                 actor=caller.actor,
             )
         except ReferenceReused as error:

@@ -34,3 +34,16 @@ class HasScope(BasePermission):
         if scope not in request.auth.scopes:
             raise Forbidden(data={"requiredScope": scope})
         return True
+
+
+class IsClient(BasePermission):
+    """Any valid key: the view shows each caller what its scopes open, and nothing else."""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        """Let the caller in, or raise.
+
+        Raises: Unauthenticated.
+        """
+        if not isinstance(request.auth, ApiClient):
+            raise Unauthenticated
+        return True

@@ -12,10 +12,17 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiRespo
 from rest_framework import serializers
 
 from flagship.api.serializers import StrictSerializer, camel
+from flagship.errors.idempotency import (
+    IdempotencyKeyInUse,
+    IdempotencyKeyMalformed,
+    IdempotencyKeyRequired,
+    IdempotencyKeyReused,
+)
 from flagship.services.idempotency import is_key_required
 from jobs.errors import Refusal
 
-MUTATING = ("POST", "PUT", "PATCH")
+MUTATING = ("POST", "PUT", "PATCH", "DELETE")
+SUCCESSES = [200, 201, 202, 204]
 HEADERS = {
     "x-request-id": "Id of this request: the caller's own where it was well formed.",
     "x-correlation-id": "Id that follows the work through every job it starts.",
@@ -23,6 +30,12 @@ HEADERS = {
     "x-processing-time-ms": "Milliseconds spent on the request.",
     "RateLimit-Policy": 'The quotas it counts for: `"key";q=1200;w=60` is 1,200 in 60 seconds.',
     "RateLimit": 'What is left of them: `"key";r=12;t=3`, and no more for 3 seconds.',
+}
+KEY_HEADERS = {
+    "Idempotency-Expires": "Until when the answer is kept under its key; with a key only.",
+    "Idempotency-Replayed": "`true` on an answer given before, byte for byte; else left out.",
+    "Idempotency-Original-Request-Id": "On such an answer: x-request-id of the one that did it.",
+    "Idempotency-Age": "On such an answer: seconds since then.",
 }
 
 
@@ -59,6 +72,12 @@ class FlagShipAutoSchema(AutoSchema):
         ]
         if self.method in MUTATING:
             parameters.append(self._idempotency_key())
+            parameters += [
+                OpenApiParameter(
+                    name, str, OpenApiParameter.HEADER, description=text, response=SUCCESSES
+                )
+                for name, text in KEY_HEADERS.items()
+            ]
         if self.get_auth() != []:
             told = "Whom the client speaks for, any text: limited apart from its other users."
             parameters.append(
@@ -71,7 +90,7 @@ class FlagShipAutoSchema(AutoSchema):
             "Idempotency-Key",
             {"type": "string", "minLength": 16, "maxLength": 257},
             OpenApiParameter.HEADER,
-            required=is_key_required(path=self.path),
+            required=is_key_required(path=self.path, method=self.method),
             description="16 to 255 printable ASCII characters, bare or in double quotes. The same"
             " request under the same key is answered from the first answer for 24 hours.",
         )
@@ -109,9 +128,14 @@ class FlagShipAutoSchema(AutoSchema):
         return errors
 
     def _refusals(self) -> tuple[type[Refusal], ...]:
-        """Return the refusals that the view says are its method's own."""
+        """Return the refusals that the view says are its method's own, and those of its key."""
         declared: dict[str, tuple[type[Refusal], ...]] = getattr(self.view, "refusals", {})
-        return declared.get(self.method, ())
+        own = declared.get(self.method, ())
+        if self.method not in MUTATING:
+            return own
+        is_required = is_key_required(path=self.path, method=self.method)
+        missing = (IdempotencyKeyRequired,) if is_required else ()
+        return (*own, *missing, IdempotencyKeyMalformed, IdempotencyKeyInUse, IdempotencyKeyReused)
 
     def _examples_of(self, status: str) -> list[OpenApiExample]:
         """Show how each of them looks."""

@@ -7,6 +7,7 @@ from django.urls import URLPattern, path
 from flagship.api.audit_events import AuditEventList
 from flagship.api.documents import DocumentationView, ErrorCatalogue, SchemaView
 from flagship.api.health import healthz, readyz
+from flagship.api.idempotency import IdempotencyKeyDetail
 
 urlpatterns: list[URLPattern] = [
     path("healthz", healthz, name="healthz"),
@@ -15,4 +16,5 @@ urlpatterns: list[URLPattern] = [
     path("v1/schema", SchemaView.as_view(), name="schema"),
     path("v1/docs", DocumentationView.as_view(url_name="schema"), name="docs"),
     path("v1/audit-events", AuditEventList.as_view(), name="audit-events"),
+    path("v1/idempotency/<path:key>", IdempotencyKeyDetail.as_view(), name="idempotency-key"),
 ]

@@ -14,6 +14,7 @@ from flagship.errors.idempotency import (
     IdempotencyKeyExpired,
     IdempotencyKeyInUse,
     IdempotencyKeyMalformed,
+    IdempotencyKeyNotFound,
     IdempotencyKeyRequired,
     IdempotencyKeyReused,
 )
@@ -53,6 +54,7 @@ __all__ = [
     "IdempotencyKeyExpired",
     "IdempotencyKeyInUse",
     "IdempotencyKeyMalformed",
+    "IdempotencyKeyNotFound",
     "IdempotencyKeyRequired",
     "IdempotencyKeyReused",
     "InternalError",

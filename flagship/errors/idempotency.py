@@ -49,5 +49,18 @@ class IdempotencyKeyExpired(Refusal):
 
     code = "IDEMPOTENCY_KEY_EXPIRED"
     status = 409
-    title = "The Idempotency-Key was used more than 24 hours ago; its answer is no longer kept."
-    next_step = "Read the subject named in `data`; choose a new key for a new effect."
+    title = "The Idempotency-Key has had its effect, and its answer is no longer kept."
+    next_step = (
+        "Read what `data` names; GET /v1/idempotency/{key} shows all that the key has made."
+        " Choose a new key for a new effect."
+    )
+    example = {"buildId": "build_0193a1b2c3d474e5a60718293a4b5c6d"}
+
+
+class IdempotencyKeyNotFound(Refusal):
+    """Nothing is known of the key, as far as this caller may know."""
+
+    code = "IDEMPOTENCY_KEY_NOT_FOUND"
+    status = 404
+    title = "No request with this Idempotency-Key has had an effect here."
+    next_step = "Send the request with the key: it was never done, or was refused and undone."

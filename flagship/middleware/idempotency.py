@@ -5,20 +5,23 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from django.db import Error, transaction
 from django.http import HttpRequest, HttpResponse
 
 from flagship.errors.envelope import answer
 from flagship.errors.idempotency import IdempotencyKeyRequired
+from flagship.errors.requests import ValidationFailed
 from flagship.errors.translate import refusal_for
 from flagship.middleware.body import buffered_body
 from flagship.middleware.routes import Route, is_mutation, route_of
 from flagship.middleware.wall import transaction_of
-from flagship.models.idempotency import StoredAnswer
+from flagship.models.idempotency import Claim, StoredAnswer
 from flagship.selectors.caller import client_of
 from flagship.services.idempotency import (
-    Claim,
+    bare_key,
+    cache_answer,
     cached_answer,
     claim_key,
     is_key_required,
@@ -37,12 +40,13 @@ GetResponse = Callable[[HttpRequest], HttpResponse]
 
 
 class IdempotencyMiddleware:
-    """Runs the view of every POST, PUT and PATCH of the API in one transaction (E-01).
+    """Runs the view of every mutating request of the API in one transaction (E-01).
 
-    The key's row is the transaction's first statement and the answer its last, so the effect and
-    the promise to replay it commit together: a killed request leaves neither. Anything but a 2xx
-    rolls all of it back and is worked out again when the key returns. The body is read before
-    the transaction opens, so that a slow sender holds no lock.
+    The transaction's first statement takes a lock on the key and its last inserts the answer, so
+    the effect and the promise to replay it commit together: a killed request leaves neither.
+    Anything but a 2xx rolls all of it back and is worked out again when the key returns. The body
+    is read before the transaction opens, so that a slow sender holds no lock. Costs two
+    statements and no call of Redis, which is asked for keys only that were replayed before.
     """
 
     def __init__(self, get_response: GetResponse) -> None:
@@ -54,38 +58,57 @@ class IdempotencyMiddleware:
             return self.get_response(request)
         try:
             if client_of(request) is None:
-                return self._work(request, None)
+                return self._once(request, None)
             with buffered_body(request) as body_sha256:
-                claim = claim_of(request, body_sha256)
-                stored = cached_answer(claim=claim) if claim else None
-                return replay(stored) if stored else self._work(request, claim)
+                return self._once(request, claim_of(request, body_sha256))
         except (Refusal, Error, OSError) as error:
             return answer(refusal_for(error))
 
-    def _work(self, request: HttpRequest, claim: Claim | None) -> HttpResponse:
-        """Run the view in its transaction, unless the key turns out to be answered."""
+    def _once(self, request: HttpRequest, claim: Claim | None) -> HttpResponse:
+        """Run the view in its transaction, unless its key has been answered."""
+        if claim is None:
+            with transaction_of(request):
+                return self._work(request)
+        stored = cached_answer(claim=claim)
+        if stored is not None:
+            return replay(claim, stored, "cache")
         with transaction_of(request):
-            stored = claim_key(claim=claim) if claim else None
-            if stored:
-                return replay(stored)
-            response = self.get_response(request)
-            if not 200 <= response.status_code < 300:
-                transaction.set_rollback(True)
-            elif claim:
-                headers = {name: response[name] for name in KEPT_HEADERS if name in response}
-                store_answer(
-                    claim=claim,
-                    status=response.status_code,
-                    headers=headers,
-                    body=response.content,
-                )
+            stored = claim_key(claim=claim)
+            if stored is None:
+                return store(claim, self._work(request))
+        cache_answer(claim=claim, answer=stored)
+        return replay(claim, stored, "database")
+
+    def _work(self, request: HttpRequest) -> HttpResponse:
+        """Run the view; all of it is undone unless it answers with a 2xx."""
+        response = self.get_response(request)
+        if not is_success(response):
+            transaction.set_rollback(True)
         return response
+
+
+def is_success(response: HttpResponse) -> bool:
+    """Tell whether an answer is kept, and what it answers for with it."""
+    return 200 <= response.status_code < 300
+
+
+def store(claim: Claim, response: HttpResponse) -> HttpResponse:
+    """Store a success under its key, and tell until when it is kept."""
+    if is_success(response):
+        expires_at = store_answer(
+            claim=claim,
+            status=response.status_code,
+            headers={name: response[name] for name in KEPT_HEADERS if name in response},
+            body=response.content,
+        )
+        response["Idempotency-Expires"] = _written(expires_at)
+    return response
 
 
 def claim_of(request: HttpRequest, body_sha256: bytes) -> Claim | None:
     """Return the request's claim; None where it has no key, or would be refused anyway.
 
-    Raises: IdempotencyKeyRequired; IdempotencyKeyMalformed.
+    Raises: IdempotencyKeyRequired; IdempotencyKeyMalformed; ValidationFailed.
     """
     route, client = route_of(request), client_of(request)
     if route is None or client is None or not _is_allowed(request, route):
@@ -107,17 +130,25 @@ def claim_of(request: HttpRequest, body_sha256: bytes) -> Claim | None:
 
 
 def _key_of(request: HttpRequest, route: Route) -> str | None:
-    """Return the key in the header, or where the view takes it from there in the body."""
+    """Return the key in the header, or where the view takes it from there in the body.
+
+    A body without a key, where there is none in the header, is left to the view to refuse.
+    """
     header = request.headers.get("Idempotency-Key")
-    if header is None and route.is_key_in_body:
-        header = _key_in_body(request)
-    elif header is None and is_key_required(path=request.path_info):
-        raise IdempotencyKeyRequired
-    return None if header is None else parse_key(header=header)
+    body = _key_in_body(request) if route.is_key_in_body else None
+    if header is None and body is None:
+        is_required = is_key_required(path=request.path_info, method=str(request.method))
+        if is_required and not route.is_key_in_body:
+            raise IdempotencyKeyRequired
+        return None
+    key = parse_key(header=str(body) if header is None else header)
+    if body is not None and bare_key(text=body) != key:
+        raise ValidationFailed({"idempotencyKey": ["Must equal the Idempotency-Key header."]})
+    return key
 
 
 def _key_in_body(request: HttpRequest) -> str | None:
-    """Return the key in a body that may carry it; the view refuses a body without one."""
+    """Return the key in a body that may carry it; one that is no text is the view's to refuse."""
     try:
         key = json.loads(request.body).get("idempotencyKey")
     except (ValueError, RecursionError, AttributeError):
@@ -125,18 +156,30 @@ def _key_in_body(request: HttpRequest) -> str | None:
     return key if isinstance(key, str) else None
 
 
-def replay(stored: StoredAnswer) -> HttpResponse:
+def replay(claim: Claim, stored: StoredAnswer, source: str) -> HttpResponse:
     """Return the stored answer, marked, and log the hit with the first request's id."""
+    age_s = max(0, round((datetime.now(UTC) - stored.created_at).total_seconds()))
     logger.info(
-        "idempotency.replayed original_request_id=%s request_id=%s",
+        "idempotency.replayed original_request_id=%s request_id=%s method=%s route=%s age_s=%d"
+        " source=%s",
         stored.request_id,
         current_trace().request_id,
+        claim.method,
+        claim.route,
+        age_s,
+        source,
     )
-    return HttpResponse(
-        stored.body,
-        status=stored.status,
-        headers={**stored.headers, "Idempotency-Replayed": "true"},
-    )
+    marks = {
+        "Idempotency-Replayed": "true",
+        "Idempotency-Original-Request-Id": stored.request_id,
+        "Idempotency-Age": str(age_s),
+        "Idempotency-Expires": _written(stored.expires_at),
+    }
+    return HttpResponse(stored.body, status=stored.status, headers={**stored.headers, **marks})
+
+
+def _written(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _is_allowed(request: HttpRequest, route: Route) -> bool:

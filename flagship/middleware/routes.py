@@ -2,36 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 from django.http import HttpRequest
 from django.urls import Resolver404, resolve
 
-API_PREFIXES = ("/v1/", "/api/")
-MUTATING = frozenset({"POST", "PUT", "PATCH"})
+from flagship.selectors.routes import API_PREFIXES, MUTATING, Route, view_class
 
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """A route's pattern and the class of its view (None for a plain function)."""
-
-    pattern: str
-    view: type[Any] | None
-
-    def takes(self, method: str) -> bool:
-        """Tell whether the view answers this method at all."""
-        return self.view is None or hasattr(self.view, method.lower())
-
-    @property
-    def is_key_in_body(self) -> bool:
-        """Tell whether the view takes its Idempotency-Key from the body as well."""
-        return bool(getattr(self.view, "key_in_body", False))
-
-    def scope(self, method: str) -> str | None:
-        """Return the scope the view declares for this method."""
-        scope: str | None = getattr(self.view, "scopes", {}).get(method)
-        return scope
+__all__ = ["API_PREFIXES", "MUTATING", "Route", "is_api", "is_mutation", "route_of"]
 
 
 def is_api(request: HttpRequest) -> bool:
@@ -40,7 +16,7 @@ def is_api(request: HttpRequest) -> bool:
 
 
 def is_mutation(request: HttpRequest) -> bool:
-    """Tell whether the request may change something under the API (DELETE is safe as it is)."""
+    """Tell whether the request may change something under the API."""
     return request.method in MUTATING and is_api(request)
 
 
@@ -50,5 +26,4 @@ def route_of(request: HttpRequest) -> Route | None:
         match = resolve(request.path_info)
     except Resolver404:
         return None
-    view = getattr(match.func, "cls", None) or getattr(match.func, "view_class", None)
-    return Route(match.route, view)
+    return Route(match.route, view_class(match.func))

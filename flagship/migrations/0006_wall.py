@@ -18,7 +18,7 @@ DROP_FIND_KEY = "DROP FUNCTION flagship_find_api_key(text);"
 
 
 class Migration(migrations.Migration):
-    dependencies = [("flagship", "0004_limits"), ("jobs", "0007_wall")]
+    dependencies = [("flagship", "0005_idempotency_claims"), ("jobs", "0007_wall")]
 
     operations = [
         wall("flagship_organization", f"id = {MINE}"),

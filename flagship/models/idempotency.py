@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.db import models
 from django.db.models import Q
@@ -14,10 +16,11 @@ from jobs.models.tenant import TenantManager
 class IdempotencyRecord(models.Model):
     """One key's answer, committed with the work it answers for (E-01, P02).
 
-    Inserted as the first statement of the request's transaction and given its answer as the
-    last: a committed row always holds one, and a killed request leaves no row at all. Kept
-    24 hours, then pruned. `key_hash` covers client, method, route and key; `fingerprint` covers
-    path, query and body.
+    Inserted with its answer as the last statement of the request's transaction, whose first has
+    taken a lock on the key: a killed request leaves no row at all. The release before this one
+    inserted first and answered last, hence the columns that may be null. Kept 24 hours, then
+    pruned. `key_hash` covers client, method, route and key; `fingerprint` covers path, query and
+    body.
     """
 
     key_hash = models.BinaryField(primary_key=True, max_length=32, editable=False)
@@ -53,11 +56,25 @@ class IdempotencyRecord(models.Model):
 
 
 @dataclass(frozen=True, slots=True)
+class Claim:
+    """One request's hold on a key: who, which method and route, and what exactly was asked."""
+
+    key_hash: bytes
+    organization_id: uuid.UUID
+    method: str
+    route: str
+    fingerprint: bytes
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class StoredAnswer:
-    """What a key's first request was answered, and for which request that was."""
+    """What a key's first request was answered, for which request that was, and until when."""
 
     fingerprint: bytes
     request_id: str
     status: int
     headers: dict[str, str]
     body: bytes
+    created_at: datetime
+    expires_at: datetime

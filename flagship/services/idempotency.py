@@ -6,9 +6,9 @@ import hashlib
 import json
 import re
 import uuid
-from dataclasses import dataclass
+from datetime import datetime
 
-from django.db import OperationalError, connection, transaction
+from django.db import OperationalError, connection
 
 from flagship.clients.answer_cache import answer_cache
 from flagship.errors.idempotency import (
@@ -17,7 +17,8 @@ from flagship.errors.idempotency import (
     IdempotencyKeyReused,
 )
 from flagship.errors.translate import is_lock_timeout
-from flagship.models.idempotency import StoredAnswer
+from flagship.models.idempotency import Claim, StoredAnswer
+from flagship.selectors.idempotency import answer_of, key_hash_of
 
 KEPT_S = 24 * 3600
 LOCK_TIMEOUT_MS = 1000
@@ -26,21 +27,10 @@ _PRINTABLE = re.compile(r"[\x20-\x7e]{16,255}")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """One request's hold on a key: who, which method and route, and what exactly was asked."""
-
-    key_hash: bytes
-    organization_id: uuid.UUID
-    method: str
-    route: str
-    fingerprint: bytes
-    request_id: str
-
-
-def is_key_required(*, path: str) -> bool:
-    """Tell whether mutating requests to this path must carry a key: builds and credits."""
-    return any(path == under or path.startswith(f"{under}/") for under in REQUIRED_UNDER)
+def is_key_required(*, path: str, method: str = "POST") -> bool:
+    """Tell whether a request to this path must carry a key: builds and credits, but for DELETE."""
+    is_under = any(path == under or path.startswith(f"{under}/") for under in REQUIRED_UNDER)
+    return is_under and method != "DELETE"
 
 
 def parse_key(*, header: str) -> str:
@@ -50,13 +40,19 @@ def parse_key(*, header: str) -> str:
 
     Raises: IdempotencyKeyMalformed unless it has 16 to 255 printable ASCII characters.
     """
-    key = header.strip()
-    if key.startswith('"'):
-        quoted = _QUOTED.fullmatch(key)
-        key = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else ""
+    key = bare_key(text=header)
     if not _PRINTABLE.fullmatch(key):
         raise IdempotencyKeyMalformed
     return key
+
+
+def bare_key(*, text: str) -> str:
+    """Return what is left of a key's text without its quotes, well formed or not."""
+    key = text.strip()
+    if not key.startswith('"'):
+        return key
+    quoted = _QUOTED.fullmatch(key)
+    return re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else ""
 
 
 def make_claim(
@@ -77,10 +73,9 @@ def make_claim(
     and not their meaning: a client that retries resends what it sent, and two JSON readers that
     disagree about duplicate names or numbers must not share an answer.
     """
-    scope = json.dumps([str(organization_id), method, route, key])
     asked = json.dumps([target, media_type, body_sha256.hex()])
     return Claim(
-        key_hash=hashlib.sha256(scope.encode()).digest(),
+        key_hash=key_hash_of(organization_id, method, route, key),
         organization_id=organization_id,
         method=method,
         route=route,
@@ -90,51 +85,81 @@ def make_claim(
 
 
 def cached_answer(*, claim: Claim) -> StoredAnswer | None:
-    """Return the answer from the cache.
+    """Return the answer from the cache, where this process has replayed it before.
 
     Raises: IdempotencyKeyReused.
     """
-    found = answer_cache().get(claim.key_hash)
+    found = answer_cache().get(claim)
     return None if found is None else _same_request(claim, found)
 
 
+def cache_answer(*, claim: Claim, answer: StoredAnswer) -> None:
+    """Let the cache have a committed answer that was asked for again: it may be once more."""
+    answer_cache().put(claim, answer)
+
+
 def claim_key(*, claim: Claim) -> StoredAnswer | None:
-    """Take the key as the first statement of the request's transaction.
+    """Take the key as the first statement of the request's transaction, or return its answer.
 
     None means that the key is this transaction's until it ends. A twin that holds it is waited
-    for on the index, up to the lock timeout, which stays in force for the transaction.
+    for, up to the lock timeout, which stays in force for the transaction.
 
     Raises: IdempotencyKeyInUse; IdempotencyKeyReused. Nothing has changed.
     """
-    for _ in range(3):
-        if _insert(claim):
-            return None
-        found = _read(claim)
-        if found is not None:
-            return _same_request(claim, found)
-    raise IdempotencyKeyInUse
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT * FROM flagship_claim_key(%s, %s)", [claim.key_hash, LOCK_TIMEOUT_MS]
+            )
+            row = cursor.fetchone()
+    except OperationalError as error:
+        if is_lock_timeout(error):
+            raise IdempotencyKeyInUse from error
+        raise
+    return None if row is None else _same_request(claim, answer_of(row))
 
 
-def store_answer(*, claim: Claim, status: int, headers: dict[str, str], body: bytes) -> None:
-    """Store a 2xx answer as the last statement of the transaction; cache it once committed.
+def store_answer(*, claim: Claim, status: int, headers: dict[str, str], body: bytes) -> datetime:
+    """Store a 2xx answer as the last statement of the transaction; return when it expires.
 
-    Deferred constraints are made to speak first, so that a late violation is an error of this
-    request and not of its COMMIT.
+    The primary key decides, whoever held the lock: an answer that is still good is not replaced.
+
+    Raises: IdempotencyKeyInUse where another request, that did not know of the lock, has
+    answered first; the transaction is to be rolled back.
     """
     with connection.cursor() as cursor:
-        # Deferred again for whoever shares the transaction (an outer one in tests).
         cursor.execute(
             """
-            SET CONSTRAINTS ALL IMMEDIATE;
-            SET CONSTRAINTS ALL DEFERRED;
-            UPDATE flagship_idempotencyrecord
-            SET status = %s, headers = %s, body = %s
-            WHERE key_hash = %s AND status IS NULL
+            INSERT INTO flagship_idempotencyrecord AS kept
+                (key_hash, organization_id, method, route, fingerprint, request_id,
+                 status, headers, body, expires_at)
+            VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s,
+                    clock_timestamp() + make_interval(secs => %s))
+            ON CONFLICT (key_hash) DO UPDATE SET
+                fingerprint = excluded.fingerprint, request_id = excluded.request_id,
+                status = excluded.status, headers = excluded.headers, body = excluded.body,
+                created_at = excluded.created_at, expires_at = excluded.expires_at
+            WHERE kept.expires_at <= clock_timestamp()
+            RETURNING expires_at
             """,
-            [status, json.dumps(headers), body, claim.key_hash],
+            [
+                claim.key_hash,
+                claim.organization_id,
+                claim.method,
+                claim.route,
+                claim.fingerprint,
+                claim.request_id,
+                status,
+                json.dumps(headers),
+                body,
+                KEPT_S,
+            ],
         )
-    answer = StoredAnswer(claim.fingerprint, claim.request_id, status, headers, body)
-    transaction.on_commit(lambda: answer_cache().put(claim.key_hash, answer, KEPT_S), robust=True)
+        row = cursor.fetchone()
+    if row is None:
+        raise IdempotencyKeyInUse
+    expires_at: datetime = row[0]
+    return expires_at
 
 
 def prune_idempotency(*, limit: int = 5000) -> int:
@@ -151,62 +176,6 @@ def prune_idempotency(*, limit: int = 5000) -> int:
             [limit],
         )
         return int(cursor.rowcount)
-
-
-def _insert(claim: Claim) -> bool:
-    """Insert the claim, over an expired record if need be; one round trip with its timeout."""
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute(
-                """
-                WITH waits AS MATERIALIZED (SELECT set_config('lock_timeout', %s, true) AS value)
-                INSERT INTO flagship_idempotencyrecord
-                    (key_hash, organization_id, method, route, fingerprint, request_id, expires_at)
-                SELECT %s, %s, %s, %s, %s, %s, clock_timestamp() + make_interval(secs => %s)
-                FROM waits WHERE value IS NOT NULL
-                ON CONFLICT (key_hash) DO NOTHING
-                """,
-                [
-                    f"{LOCK_TIMEOUT_MS}ms",
-                    claim.key_hash,
-                    claim.organization_id,
-                    claim.method,
-                    claim.route,
-                    claim.fingerprint,
-                    claim.request_id,
-                    KEPT_S,
-                ],
-            )
-            return bool(cursor.rowcount)
-    except OperationalError as error:
-        if is_lock_timeout(error):
-            raise IdempotencyKeyInUse from error
-        raise
-
-
-def _read(claim: Claim) -> StoredAnswer | None:
-    """Return the committed answer; an expired one is deleted and counts as none."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            DELETE FROM flagship_idempotencyrecord
-            WHERE key_hash = %s AND expires_at <= clock_timestamp()
-            """,
-            [claim.key_hash],
-        )
-        cursor.execute(
-            """
-            SELECT fingerprint, request_id, status, headers, body
-            FROM flagship_idempotencyrecord WHERE key_hash = %s
-            """,
-            [claim.key_hash],
-        )
-        row = cursor.fetchone()
-    if row is None:
-        return None
-    fingerprint, request_id, status, headers, body = row
-    loaded = json.loads(headers) if isinstance(headers, str) else dict(headers)
-    return StoredAnswer(bytes(fingerprint), request_id, status, loaded, bytes(body))
 
 
 def _same_request(claim: Claim, found: StoredAnswer) -> StoredAnswer:

@@ -14,7 +14,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from rest_framework.permissions import BasePermission
 
 from flagship.api.documents import schema_json
-from flagship.api.permissions import HasScope
+from flagship.api.permissions import HasScope, IsClient
 from flagship.errors.catalogue import all_refusals, catalogue_page
 from flagship.services.api_keys import OPERATOR_SCOPES, SCOPES
 
@@ -23,6 +23,9 @@ METHODS = ("get", "post", "put", "patch", "delete")
 # Routes outside of the documented API: pages for people, probes for the platform.
 UNDOCUMENTED = {"v1/schema", "v1/docs", "healthz", "readyz"}
 PUBLIC = {"v1/errors", "v1/schema", "v1/docs"}
+# Open to every key: what it shows depends on the scopes, row by row.
+ANY_CLIENT = {"v1/idempotency/<path:key>"}
+MUTATING = {"post", "put", "patch", "delete"}
 
 
 def routes(resolver: URLResolver | None = None, prefix: str = "") -> dict[str, Any]:
@@ -93,7 +96,17 @@ def test_schema__of_every_operation__tells_its_errors_and_its_key() -> None:
             is_public = path.lstrip("/") in PUBLIC
             assert ({"401", "403"} <= operation["responses"].keys()) != is_public, path
             keys = [p for p in operation.get("parameters", []) if p["name"] == "Idempotency-Key"]
-            assert len(keys) == (method in {"post", "put", "patch"}), (path, method)
+            assert len(keys) == (method in MUTATING), (path, method)
+            marks = {
+                name
+                for status, response in operation["responses"].items()
+                if status.startswith("2")
+                for name in response.get("headers", {})
+                if name.startswith("Idempotency-")
+            }
+            assert len(marks) == 4 * (method in MUTATING), (path, method)
+            if method in MUTATING:
+                assert {"409", "422"} <= operation["responses"].keys(), (path, method)
             if keys and path.startswith(("/v1/builds", "/v1/credits")):
                 assert keys[0]["required"] is True, path
 
@@ -105,6 +118,9 @@ def test_view__of_every_route__states_a_known_scope_for_each_method() -> None:
         if cls is None or route in PUBLIC:
             continue
         permissions: list[type[BasePermission]] = cls.permission_classes
+        if route in ANY_CLIENT:
+            assert permissions == [IsClient], route
+            continue
         assert permissions == [HasScope], route
         for method in METHODS:
             if hasattr(cls, method):

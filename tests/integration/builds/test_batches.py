@@ -111,6 +111,37 @@ def test_batch__same_key_when_the_answer_has_gone__finds_its_builds(api: ApiCall
     assert snapshot() == before
 
 
+@pytest.mark.parametrize("how", ["fewer", "more", "other", "moved", "keyed"])
+def test_batch__key_of_another_batch_whose_answer_has_gone__is_told_so(
+    how: str, issue_key: Any
+) -> None:
+    # E-01 B-07 P02: none of it is made, and what the key has made is named.
+    api, key = issue_key(), "a-key-of-this-batch-04"
+    items = orders(api, 3)
+    first = api.post(PATH, {"items": items}, key=key).json()["items"]
+    IdempotencyRecord.objects.all().delete()
+    changed = {
+        "fewer": items[:2],
+        "more": [*items, *orders(api, 1)],
+        "other": [*items[:2], *orders(api, 1)],
+        "moved": [items[1], items[0], items[2]],
+        "keyed": [*items[:2], {**items[2], "key": "a-key-of-an-item-0008"}],
+    }[how]
+    before = state_of_everything()
+
+    refused = assert_refused(
+        api.post(PATH, {"items": changed}, key=key), 409, "IDEMPOTENCY_KEY_EXPIRED"
+    )
+
+    assert refused["message"] == (
+        "The Idempotency-Key has made another batch, whose answer is no longer kept."
+    )
+    assert refused["data"]["items"] == [
+        {"index": index, "buildId": item["build"]["id"]} for index, item in enumerate(first)
+    ]
+    assert state_of_everything() == before
+
+
 def test_batch__item_that_another_batch_has_made__is_that_build(api: ApiCaller) -> None:
     # B-07 P02
     shared = order(make_project(api.organization.id), key="a-key-of-an-item-0002")

@@ -12,6 +12,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from flagship.models import Organization
+from flagship.models.idempotency import Claim
 from flagship.services.idempotency import make_claim
 from tests.asserts import assert_refused
 from tests.clients import ApiCaller
@@ -66,7 +67,7 @@ def test_database__lost__answers_503_and_the_process_stays_alive(
 def test_twin__that_holds_the_key_too_long__is_a_409_with_retry_after(
     live_db: None, app_db: Any
 ) -> None:
-    # E-01: it waits on the index for one second, no longer, and changes nothing.
+    # E-01: it waits for the lock on the key for one second, no longer, and changes nothing.
     caller = new_caller()
     with app_db.transaction(force_rollback=True):
         hold_key(app_db, caller)
@@ -107,9 +108,55 @@ def is_waiting(app_db: Any) -> bool:
     return bool(found[0])
 
 
-def hold_key(app_db: Any, caller: ApiCaller) -> None:
-    """Insert the key's row as a twin would, and do not commit."""
-    claim = make_claim(
+def test_twin__of_the_release_before__is_decided_by_the_row(live_db: None, app_db: Any) -> None:
+    # E-01: it inserts its row first and knows no lock; ours has worked by the time they meet.
+    caller = new_caller()
+    with app_db.transaction(force_rollback=True):
+        insert_row(app_db, caller)
+        busy = caller.post(EFFECTS, BODY, key=KEY)
+    assert busy.status_code == 409
+    assert busy.headers["Retry-After"] == "1"
+    assert Organization.objects.filter(name="Effect").count() == 0
+
+    with ThreadPoolExecutor(1) as pool:
+        with app_db.transaction():
+            insert_row(app_db, caller)
+            waiting = pool.submit(send_and_close, caller)
+            wait_until(lambda: is_waiting(app_db), 5, poll_s=0.01)
+            app_db.execute(
+                "UPDATE flagship_idempotencyrecord SET status = 201, headers = '{}', body = 'x'"
+            )
+        response = waiting.result(10)
+
+    assert_refused(response, 409, "IDEMPOTENCY_KEY_IN_USE")
+    assert Organization.objects.filter(name="Effect").count() == 0
+    assert_refused(caller.post(EFFECTS, BODY, key=KEY), 422, "IDEMPOTENCY_KEY_REUSED")
+
+
+def test_claim__in_its_transaction__bounds_every_wait_and_ends_with_it(
+    live_db: None, app_db: Any
+) -> None:
+    # E-01, P32
+    key_hash = claim_of(new_caller()).key_hash
+    with app_db.transaction():
+        app_db.execute("SELECT * FROM flagship_claim_key(%s, 1000)", [key_hash])
+        assert app_db.execute("SHOW lock_timeout").fetchone() == ("1s",)
+        assert locks(app_db) == [("ExclusiveLock",)]
+
+    assert app_db.execute("SHOW lock_timeout").fetchone() == ("0",)
+    assert locks(app_db) == []
+
+
+def locks(app_db: Any) -> list[Any]:
+    return list(
+        app_db.execute(
+            "SELECT mode FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+        ).fetchall()
+    )
+
+
+def claim_of(caller: ApiCaller) -> Claim:
+    return make_claim(
         organization_id=caller.organization.id,
         method="POST",
         route="v1/test/effects",
@@ -119,6 +166,16 @@ def hold_key(app_db: Any, caller: ApiCaller) -> None:
         body_sha256=b"",
         request_id="req_twin",
     )
+
+
+def hold_key(app_db: Any, caller: ApiCaller) -> None:
+    """Take the key as a twin would, and do not commit."""
+    app_db.execute("SELECT * FROM flagship_claim_key(%s, 1000)", [claim_of(caller).key_hash])
+
+
+def insert_row(app_db: Any, caller: ApiCaller) -> None:
+    """Insert the key's row without its answer, as the release before did first."""
+    claim = claim_of(caller)
     app_db.execute(
         "INSERT INTO flagship_idempotencyrecord (key_hash, organization_id, method, route,"
         " fingerprint, request_id, expires_at)"
@@ -127,21 +184,32 @@ def hold_key(app_db: Any, caller: ApiCaller) -> None:
     )
 
 
-def test_statements__of_the_edge_on_a_mutating_request__are_counted(
+def test_edge__of_a_mutating_request__costs_two_statements_and_no_call_of_redis(
     live_db: None, valkey: Any
 ) -> None:
-    # Issue-wide budget: the key costs two statements and one call of Redis before the work.
+    # E-01, E-10: one statement takes the key, one stores the answer.
     caller = new_caller()
     caller.post(EFFECTS, BODY)  # Stamps the key's last use and opens the connections.
+    before = redis_calls(valkey)
 
     with CaptureQueriesContext(connection) as keyed:
-        caller.post(EFFECTS, {"name": "Effect1"})
+        caller.post(EFFECTS, {"name": "Effect1"}, key=KEY)
     with CaptureQueriesContext(connection) as bare:
         caller.post(EFFECTS, {"name": "Effect2"}, key=None)
-    with CaptureQueriesContext(connection) as replayed:
-        caller.post(EFFECTS, {"name": "Effect3"}, key=KEY)
-        replayed_from = len(replayed)
-        caller.post(EFFECTS, {"name": "Effect3"}, key=KEY)
+    assert redis_calls(valkey) == before
 
-    assert len(keyed) - len(bare) == 2, [query["sql"] for query in keyed]
-    assert len(replayed) - replayed_from == 1  # The API key's row: the answer is cached.
+    said = [query["sql"] for query in keyed]
+    assert len(keyed) - len(bare) == 2, said
+    assert all(";" not in sql.strip().rstrip(";") for sql in said), said
+    with CaptureQueriesContext(connection) as replayed:
+        caller.post(EFFECTS, {"name": "Effect1"}, key=KEY)
+    work = ("BEGIN", "COMMIT", "flagship_claim_key", "flagship_apikey")
+    assert [name for name in work if any(name in query["sql"] for query in replayed)] == list(work)
+    assert len(replayed) == len(work)
+
+
+def redis_calls(valkey: Any) -> int:
+    stats: dict[str, Any] = valkey.info("commandstats")
+    return sum(
+        int(stat["calls"]) for name, stat in stats.items() if not name.startswith("cmdstat_info")
+    )
