@@ -1,4 +1,4 @@
-"""Redis' copy of answers that are asked for again and again, for speed only (E-01, ADR 0019)."""
+"""Redis' copy of answers that are asked for again and again, for speed only (E-01, ADR 0016)."""
 
 from __future__ import annotations
 
