@@ -13,6 +13,7 @@ class Proxy:
     def __init__(self, port: int) -> None:
         self._upstream = port
         self._cut_after: int | None = None
+        self._lose_commit_of: bytes | None = None
         self.cuts = 0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -24,6 +25,10 @@ class Proxy:
     def cut(self, after: int) -> None:
         """Break the connection of the next reply once so many of its bytes have gone through."""
         self._cut_after = after
+
+    def lose_commit(self, of: bytes) -> None:
+        """Break the connection that says `of` instead of passing on the reply to its COMMIT."""
+        self._lose_commit_of = of
 
     def close(self) -> None:
         """Break everything."""
@@ -44,22 +49,34 @@ class Proxy:
         except OSError:
             writer.transport.abort()
             return
-        ends = (writer, to_there)
+        ends, said = (writer, to_there), asyncio.Event()
         try:
             with contextlib.suppress(OSError, asyncio.CancelledError):
-                await asyncio.gather(self._pump(reader, to_there), self._replies(there, writer))
+                await asyncio.gather(
+                    self._pump(reader, to_there, said), self._replies(there, writer, said)
+                )
         finally:
             for end in ends:
                 end.transport.abort()
 
-    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    async def _pump(
+        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, said: asyncio.Event
+    ) -> None:
         while data := await source.read(65_536):
+            if self._lose_commit_of is not None and self._lose_commit_of in data:
+                said.set()
             sink.write(data)
             await sink.drain()
         raise ConnectionResetError
 
-    async def _replies(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    async def _replies(
+        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, said: asyncio.Event
+    ) -> None:
         while data := await source.read(65_536):
+            if said.is_set() and b"COMMIT\0" in data:
+                self._lose_commit_of = None
+                self.cuts += 1
+                raise ConnectionResetError
             after, self._cut_after = self._cut_after, None
             if after is not None:
                 self.cuts += 1

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import time
 import uuid
 from collections import Counter
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import psycopg
@@ -181,6 +183,33 @@ def test_answer__cut_off_on_its_way__is_given_again(apis: Apis) -> None:
                 apis.send(2, JOBS, PROBE, key)
             assert proxy.cuts == number + 1
 
+            assert_given_again(apis, key)
+    finally:
+        proxy.close()
+
+
+def test_commit__whose_reply_is_lost__is_unknown_to_the_client_until_it_sends_again(
+    caller: ApiCaller, processes: Processes
+) -> None:
+    # P02, P01: the process cannot know whether it was done; the key does.
+    address = urlsplit(os.environ["DATABASE_URL"])
+    proxy = Proxy(int(address.port or 0))
+    try:
+        moved = address._replace(
+            netloc=address.netloc.replace(f":{address.port}", f":{proxy.port}")
+        )
+        apis = Apis(processes, caller.secret)
+        apis.start(2, DATABASE_URL=moved.geturl())
+        for number in range(LOST // 4):
+            key = new_key()
+            proxy.lose_commit(b"INSERT INTO flagship_idempotencyrecord")
+            unknown = apis.send(0, JOBS, PROBE, key)
+
+            assert (unknown.status_code, proxy.cuts) == (503, number + 1)
+            assert (unknown.json()["error"], "Retry-After" in unknown.headers) == (
+                "SERVICE_UNAVAILABLE",
+                True,
+            )
             assert_given_again(apis, key)
     finally:
         proxy.close()

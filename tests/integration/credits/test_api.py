@@ -121,6 +121,42 @@ def test_reserve__key_in_header_and_another_in_body__is_refused(api: Any) -> Non
     assert state(api) == before
 
 
+@pytest.mark.parametrize("other", ["another_key_in_the_body", "short", "", "ключ-ключ-ключ-ключ"])
+def test_reserve__key_that_was_answered_with_another_in_the_body__is_refused(
+    other: str, api: Any
+) -> None:
+    # E-01: they agree or nothing is done, whatever the header's key would be answered.
+    api.post(RESERVE, body(), key=KEY)
+    before = state(api)
+
+    response = api.post(RESERVE, body(idempotencyKey=other), key=KEY)
+
+    refusal = assert_refused(response, 422, "VALIDATION_FAILED")
+    assert list(refusal["data"]["fields"]) == ["idempotencyKey"]
+    assert state(api) == before
+
+
+def test_reserve__key_quoted_in_the_header_and_bare_in_the_body__agrees(api: Any) -> None:
+    # E-01
+    response = api.post(RESERVE, body(idempotencyKey=KEY), key=f'"{KEY}"')
+
+    assert response.status_code == 201
+    again = api.post(RESERVE, body(idempotencyKey=KEY), key=None)
+    assert again.content == response.content
+    assert again.headers["Idempotency-Replayed"] == "true"
+
+
+@pytest.mark.parametrize("key", ["short", "ключ-ключ-ключ-ключ", "x" * 256])
+def test_reserve__key_in_the_body_alone_that_is_none__is_refused(key: str, api: Any) -> None:
+    # E-01
+    before = state(api)
+
+    response = api.post(RESERVE, body(idempotencyKey=key), key=None)
+
+    assert_refused(response, 400, "IDEMPOTENCY_KEY_MALFORMED")
+    assert state(api) == before
+
+
 def test_reserve__no_key_at_all__is_refused(api: Any) -> None:
     before = state(api)
 
