@@ -29,6 +29,7 @@ def hash_place(batch_key: str, index: int) -> str:
 def read_effects(organization_id: uuid.UUID, key: str) -> Iterator[Effect]:
     """Yield the builds that bear the key: its own, or those of its batch."""
     hashes = [str(hash_key(key)), *(hash_place(key, index) for index in range(PLACES))]
-    found = Build.objects.filter(organization_id=organization_id, idempotency_key_hash__in=hashes)
+    mine = Build.objects.for_organization(organization_id)
+    found = mine.filter(idempotency_key_hash__in=hashes)
     for build in found.only("id", "queued_at"):
         yield Effect("build", public_id("build", build.id), build.queued_at)
