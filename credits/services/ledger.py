@@ -69,7 +69,7 @@ def call_ledger(function: str, *arguments: Any) -> dict[str, Any]:
             row = cursor.fetchone()
             names = [column[0] for column in cursor.description or ()]
     except IntegrityError as error:
-        refusal = _refusal_for(error)
+        refusal = refusal_for(error)
         if refusal is None:
             raise
         raise refusal from error
@@ -132,7 +132,7 @@ def record_on_reservation(
     )
 
 
-def _refusal_for(error: IntegrityError) -> Refusal | None:
+def refusal_for(error: IntegrityError) -> Refusal | None:
     """Return what a caller is told, None for a rule that only a defect can break."""
     diagnostic = getattr(error.__cause__, "diag", None)
     name = getattr(diagnostic, "constraint_name", None) or ""

@@ -18,7 +18,8 @@ from django.db import transaction
 from credits.errors import ReservationExpired
 from credits.metrics import LATE_COMMITS
 from credits.services.alerts import alert_unpaid
-from credits.services.ledger import call_ledger, record_on_reservation, record_overdue
+from credits.services.ledger import call_ledger, record_on_reservation
+from credits.services.operations import COMMIT, RELEASE, RESERVE, operate
 from credits.states import (
     MAX_AMOUNT_CREDITS,
     RESERVATION_EXPIRES_IN_S,
@@ -85,28 +86,28 @@ def reserve_credits(
     _require_amount(amount_credits, minimum=1)
     if not 0 < expires_in_s <= RESERVATION_LIFE_MAX_S:
         raise ValueError(f"a hold lasts longer than no time, {RESERVATION_LIFE_MAX_S:g} s at most")
-    with transaction.atomic(savepoint=False):
-        row = call_ledger(
-            "credits_reserve",
-            new_id(),
-            organization_id,
-            amount_credits,
-            subject_type,
-            subject_id,
-            user_id,
-            expires_in_s,
-            reference,
-        )
-        record_overdue(organization_id=organization_id, row=row)
-        if row["is_new"]:
-            told = {"amount": amount_credits, "subject": f"{subject_type} {subject_id}"}
-            record_on_reservation(
-                "credits.reserved",
-                row["reservation_id"],
-                organization_id,
-                actor,
-                {**told, "userId": user_id},
-            )
+    reservation_id = new_id()
+    row = operate(
+        RESERVE,
+        {
+            "reservation_id": reservation_id,
+            "organization_id": organization_id,
+            "amount": amount_credits,
+            "subject_type": subject_type,
+            "subject_id": subject_id,
+            "user_id": user_id,
+            "expires_in_s": expires_in_s,
+            "reference": reference,
+        },
+        organization_id=organization_id,
+        reservation_id=reservation_id,
+        actor=actor,
+        data={
+            "amount": amount_credits,
+            "subject": f"{subject_type} {subject_id}",
+            "userId": user_id,
+        },
+    )
     return Reserved(row["reservation_id"], row["amount"], row["expires_at"], row["available"])
 
 
@@ -132,21 +133,20 @@ def commit_reservation(
     """
     _require_amount(actual_credits, minimum=0)
     try:
-        with transaction.atomic(savepoint=False):
-            row = call_ledger(
-                "credits_commit_reservation",
-                organization_id,
-                reservation_id,
-                actual_credits,
-                subject_id,
-                new_id(),
-            )
-            record_overdue(organization_id=organization_id, row=row)
-            done = Committed(
-                reservation_id, row["charged"], row["refunded"], row["available"], row["renewal"]
-            )
-            if row["is_new"]:
-                _record_commit(done, organization_id, actor)
+        row = operate(
+            COMMIT,
+            {
+                "organization_id": organization_id,
+                "reservation_id": reservation_id,
+                "actual": actual_credits,
+                "subject_id": subject_id,
+                "renewal_id": new_id(),
+            },
+            organization_id=organization_id,
+            reservation_id=reservation_id,
+            actor=actor,
+            data={},
+        )
     except ReservationExpired:
         alert_unpaid(
             reservation_id=reservation_id,
@@ -155,7 +155,12 @@ def commit_reservation(
             actor=actor,
         )
         raise
-    return done
+    if row["is_new"] and row["renewal"] is not None:
+        LATE_COMMITS.labels("renewed").inc()
+        logger.warning("reservation.renewed reservation=%s", public_id("res", reservation_id))
+    return Committed(
+        reservation_id, row["charged"], row["refunded"], row["available"], row["renewal"]
+    )
 
 
 def release_reservation(
@@ -166,12 +171,14 @@ def release_reservation(
     Raises: ReservationExpired; ReservationAlreadyCommitted; ReservationNotFound.
     Source: C-01, C-05.
     """
-    with transaction.atomic(savepoint=False):
-        row = call_ledger("credits_release_reservation", organization_id, reservation_id, reason)
-        record_overdue(organization_id=organization_id, row=row)
-        if row["is_new"]:
-            told = {"released": row["released"], "reason": reason}
-            record_on_reservation("credits.released", reservation_id, organization_id, actor, told)
+    row = operate(
+        RELEASE,
+        {"organization_id": organization_id, "reservation_id": reservation_id, "reason": reason},
+        organization_id=organization_id,
+        reservation_id=reservation_id,
+        actor=actor,
+        data={"reason": reason},
+    )
     return Released(reservation_id, row["released"], row["available"])
 
 
@@ -206,16 +213,6 @@ def extend_reservation(
                 {"expiresAt": expires_at.isoformat()},
             )
     return expires_at
-
-
-def _record_commit(done: Committed, organization_id: uuid.UUID, actor: str) -> None:
-    """Record a charge; a late one is counted and told apart."""
-    told: dict[str, object] = {"charged": done.charged, "refunded": done.refunded}
-    if done.renewal_id is not None:
-        LATE_COMMITS.labels("renewed").inc()
-        logger.warning("reservation.renewed reservation=%s", public_id("res", done.reservation_id))
-        told["renewalId"] = public_id("res", done.renewal_id)
-    record_on_reservation("credits.committed", done.reservation_id, organization_id, actor, told)
 
 
 def _require_amount(amount_credits: int, *, minimum: int) -> None:

@@ -9,12 +9,15 @@ import uuid
 from dataclasses import dataclass
 from datetime import datetime
 
-from flagship.models import ApiKey
+from jobs.clients.postgres import run_fresh
 
 KEY_SHAPE = re.compile(r"fs_(?P<prefix>[0-9a-z]{12})_(?P<secret>[0-9a-f]{64})")
 _NO_HASH = "0" * 64
 # Whose key it is, is not known yet: the function looks over the wall, at one prefix.
-_FIND = "SELECT * FROM flagship_find_api_key(%s)"
+_FIND = """
+SELECT key_hash, blocked_at, organization_id, id, scopes, last_used_at
+FROM flagship_find_api_key(%s)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +47,16 @@ def find_api_client(*, presented: str) -> ApiClient | None:
     match = KEY_SHAPE.fullmatch(presented)
     if match is None:
         return None
-    row = next(iter(ApiKey.objects.raw(_FIND, [match["prefix"]])), None)
-    stored = row.key_hash if row else _NO_HASH
-    is_right = hmac.compare_digest(stored, hash_secret(match["secret"]))
-    if row is None or not is_right or row.blocked_at is not None:
+    found = run_fresh(_FIND, [match["prefix"]])
+    key_hash, blocked_at, *known = found[0] if found else (_NO_HASH, None)
+    is_right = hmac.compare_digest(key_hash, hash_secret(match["secret"]))
+    if not known or not is_right or blocked_at is not None:
         return None
+    organization_id, api_key_id, scopes, last_used_at = known
     return ApiClient(
-        organization_id=row.organization_id,
-        api_key_id=row.id,
-        scopes=frozenset(row.scopes),
-        actor=f"api_key:{row.prefix}",
-        last_used_at=row.last_used_at,
+        organization_id=organization_id,
+        api_key_id=api_key_id,
+        scopes=frozenset(scopes),
+        actor=f"api_key:{match['prefix']}",
+        last_used_at=last_used_at,
     )

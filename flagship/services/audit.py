@@ -12,6 +12,16 @@ from flagship.models.audit import ACTION_SHAPE
 from jobs.trace import current_trace
 
 DATA_BYTES = 16 * 1024
+# An event recorded by the statement that does the work: behind `INSERT`, with `event_values`. The
+# database gives it its id and its time, so that it comes after what the statement waited for.
+EVENT_COLUMNS = """flagship_auditevent (
+    id, organization_id, action, subject_type, subject_id, actor, request_id, correlation_id,
+    occurred_at, data
+)"""
+EVENT_VALUES = """
+    uuidv7(), %(event_organization_id)s::uuid, %(event_action)s::text,
+    %(event_subject_type)s::text, %(event_subject_id)s::text, %(event_actor)s::text,
+    %(event_request_id)s::text, %(event_correlation_id)s::text, clock_timestamp()"""
 
 
 class InvalidAuditEvent(ValueError):
@@ -49,6 +59,34 @@ def record(
         request_id=trace.request_id,
         correlation_id=trace.correlation_id,
     )
+
+
+def event_values(
+    *,
+    action: str,
+    subject_type: str,
+    subject_id: str,
+    organization_id: uuid.UUID | None,
+    actor: str,
+    data: dict[str, Any],
+) -> dict[str, Any]:
+    """Return what EVENT_VALUES is bound to, checked as `record` checks it.
+
+    `data` is the statement's own to write: it may add what only it finds out.
+
+    Raises: InvalidAuditEvent.
+    """
+    _validate(action=action, subject=(subject_type, subject_id), actor=actor, data=data)
+    trace = current_trace()
+    return {
+        "event_organization_id": organization_id,
+        "event_action": action,
+        "event_subject_type": subject_type,
+        "event_subject_id": subject_id,
+        "event_actor": actor,
+        "event_request_id": trace.request_id,
+        "event_correlation_id": trace.correlation_id,
+    }
 
 
 def _validate(*, action: str, subject: tuple[str, str], actor: str, data: dict[str, Any]) -> None:

@@ -25,6 +25,21 @@ LOCK_TIMEOUT_MS = 1000
 REQUIRED_UNDER = ("/v1/builds", "/v1/credits")
 _PRINTABLE = re.compile(r"[\x20-\x7e]{16,255}")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
+_CLAIM = """
+WITH waits AS MATERIALIZED (SELECT set_config('lock_timeout', %s, true) AS value)
+INSERT INTO flagship_idempotencyrecord
+    (key_hash, organization_id, method, route, fingerprint, request_id, expires_at)
+SELECT %s, %s, %s, %s, %s, %s, clock_timestamp() + make_interval(secs => %s)
+FROM waits WHERE value IS NOT NULL
+ON CONFLICT (key_hash) DO NOTHING RETURNING 1
+"""
+_STORE = """
+SET CONSTRAINTS ALL IMMEDIATE;
+SET CONSTRAINTS ALL DEFERRED;
+UPDATE flagship_idempotencyrecord
+SET status = %s, headers = %s, body = %s
+WHERE key_hash = %s AND status IS NULL
+"""
 
 
 def is_key_required(*, path: str, method: str = "POST") -> bool:

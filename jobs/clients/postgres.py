@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any, Final, cast
 
 import psycopg
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, connections
 from django.db.transaction import Atomic
 from psycopg.pq import ExecStatus, TransactionStatus
 
@@ -35,6 +35,29 @@ def run(
             cursor = kept[_CURSOR] = psycopg.Cursor(wrapper.connection)
         cursor.execute(cast(Any, statement), parameters, prepare=True)
         return cursor.fetchall() if cursor.description else []
+
+
+def run_fresh(
+    statement: str, parameters: Mapping[str, Any] | Sequence[Any] | None = None
+) -> list[tuple[Any, ...]]:
+    """Run the first statement of a request, one that changes nothing; return its rows.
+
+    It is the connection's health check as well, which Django would make a trip of its own: one
+    that has died since the request before is replaced, and the statement run again.
+    Raises: django.db.DatabaseError and its subclasses.
+    """
+    wrapper: Any = connections[DEFAULT_DB_ALIAS]
+    is_due = wrapper.connection is not None and wrapper.health_check_enabled
+    if not is_due or wrapper.health_check_done or wrapper.in_atomic_block:
+        return run(statement, parameters)
+    wrapper.health_check_done = True
+    try:
+        return run(statement, parameters)
+    except (OperationalError, InterfaceError):
+        if wrapper.is_usable():
+            raise
+        wrapper.close()
+        return run(statement, parameters)
 
 
 def run_together(*statements: bytes) -> list[list[bytes | None]]:

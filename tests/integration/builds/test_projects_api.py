@@ -181,6 +181,6 @@ def test_batch__however_many__is_one_query(
     ids = [public_id("proj", make_project(api.organization.id).id) for _ in range(5)]
     api.get(f"/v1/projects/batch?ids={ids[0]}")
 
-    # The key, the projects; and the savepoint that the request's transaction is in a test.
-    with django_assert_num_queries(4):  # type: ignore[operator]
+    # The projects; and the savepoint that the request's transaction is in a test.
+    with django_assert_num_queries(3):  # type: ignore[operator]
         assert len(api.get(f"/v1/projects/batch?ids={','.join(ids)}").json()["items"]) == 5

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from credits.errors import (
     AccountNotFound,
@@ -28,6 +28,7 @@ from credits.services import (
     reserve_credits,
 )
 from flagship.models import AuditEvent
+from flagship.services.audit import event_values
 from jobs.errors import Refusal
 from jobs.ids import public_id
 from tests.factories import make_account, make_hold
@@ -284,11 +285,11 @@ def test_operations__each__leave_one_audit_event() -> None:
 def test_operation__audit_fails__changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     organization = make_account()
 
-    def fail(**_: Any) -> None:
-        raise RuntimeError("no audit")
+    def spoilt(**values: Any) -> dict[str, Any]:
+        return event_values(**values) | {"event_action": "no action"}
 
-    monkeypatch.setattr("credits.services.ledger.record", fail)
-    with pytest.raises(RuntimeError), transaction.atomic():
+    monkeypatch.setattr("credits.services.operations.event_values", spoilt)
+    with pytest.raises(IntegrityError, match="audit_event_action_shape"), transaction.atomic():
         make_hold(organization)
 
     assert Reservation.objects.count() == 0

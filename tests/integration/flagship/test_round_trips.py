@@ -1,0 +1,181 @@
+"""How often a request goes to PostgreSQL and to Valkey, counted between them and a real server."""
+
+from __future__ import annotations
+
+import os
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import httpx
+import psycopg
+import pytest
+
+from bench.jobs.proxy import CountingProxy
+from flagship.management.embedded.home import free_port
+from tests.clients import ApiCaller, make_client
+from tests.processes import Processes, wait_until
+from tests.servers import Servers
+
+REQUESTS = 5
+
+
+@dataclass(slots=True)
+class Counted:
+    """A server of one thread, behind proxies that count what it asks others for."""
+
+    url: str
+    caller: ApiCaller
+    postgres: CountingProxy
+    valkey: CountingProxy
+
+    def ask(self, method: str, path: str, body: Any = None, *, key: str = "") -> httpx.Response:
+        """Send one request, a mutating one with an Idempotency-Key."""
+        headers = {"Authorization": f"Bearer {self.caller.secret}"}
+        if method != "GET":
+            headers["Idempotency-Key"] = key or f"key-{uuid.uuid4().hex}"
+        return httpx.request(
+            method, f"{self.url}{path}", headers=headers, json=body, timeout=10, trust_env=False
+        )
+
+    def trips(self, method: str, path: str, body: Any = None) -> tuple[float, float, float]:
+        """Return PostgreSQL's round trips and statements, and Valkey's trips, of one request."""
+        for _ in range(2):  # Plans are made, the key's last use is stamped.
+            self._ask_well(method, path, body)
+        postgres, valkey = self.postgres.now(), self.valkey.now()
+        for _ in range(REQUESTS):
+            self._ask_well(method, path, body)
+        asked = self.postgres.now().since(postgres)
+        told = self.valkey.now().since(valkey)
+        return asked.trips / REQUESTS, asked.statements / REQUESTS, told.trips / REQUESTS
+
+    def _ask_well(self, method: str, path: str, body: Any) -> None:
+        if body and "name" in body:
+            body = {**body, "name": uuid.uuid4().hex}
+        response = self.ask(method, path, body)
+        assert response.status_code < 300, response.text
+
+
+@contextmanager
+def counted(processes: Processes, caller: ApiCaller, settings: str) -> Iterator[Counted]:
+    with ExitStack() as stack:
+        postgres = stack.enter_context(
+            CountingProxy(_port(os.environ["DATABASE_URL"]), "postgres")
+        )
+        valkey = stack.enter_context(CountingProxy(_port(os.environ["REDIS_URL"]), "redis"))
+        port = free_port()
+        command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--http", "1"]
+        command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1", "--no-ws"]
+        command += ["--blocking-threads", "1", "config.wsgi:application"]
+        running = processes.spawn(
+            command,
+            env={
+                "DJANGO_SETTINGS_MODULE": settings,
+                "FLAGSHIP_SECRET_KEY": "only-for-tests-" + "x" * 40,
+                "DATABASE_URL": _through(os.environ["DATABASE_URL"], postgres.port),
+                "REDIS_URL": _through(os.environ["REDIS_URL"], valkey.port),
+            },
+        )
+        wait_until(lambda: _answers(port), 60, running.output)
+        yield Counted(f"http://127.0.0.1:{port}", caller, postgres, valkey)
+        running.kill()
+        running.wait()
+
+
+@pytest.fixture
+def caller(live_db: None, valkey: Any) -> ApiCaller:
+    return make_client()
+
+
+RESERVE = {"buildId": "build_1", "estimatedCredits": 1, "userId": "user_1"}
+
+
+# E-01, E-10
+def test_stack__of_the_edge__costs_two_statements_and_one_call_of_redis(
+    caller: ApiCaller, processes: Processes
+) -> None:
+    asked = {
+        "reserve": ("POST", "/v1/credits/reserve", RESERVE),
+        "project": ("POST", "/v1/projects", {"name": "x"}),
+        "account": ("GET", "/v1/credits/account"),
+        "builds": ("GET", "/v1/builds"),
+    }
+    with counted(processes, caller, "config.settings") as server:
+        stack = {name: server.trips(*each) for name, each in asked.items()}
+    with counted(processes, caller, "bench.api.bare") as server:
+        bare = {name: server.trips(*each) for name, each in asked.items()}
+    print(stack, bare)
+
+    more = {
+        name: tuple(round(ours - own, 2) for ours, own in zip(stack[name], bare[name], strict=True))
+        for name in asked
+    }
+    # Trips and statements of PostgreSQL, trips of Valkey. The key's row comes in place of Django's
+    # check of the connection. A view of one statement gets a transaction around it: its BEGIN
+    # comes with the claim, its COMMIT with the answer; one that has its own is spared these trips.
+    assert more == {
+        "reserve": (2, 2, 1),
+        "project": (0, 0, 1),
+        "account": (0, 0, 0),
+        "builds": (0, 0, 0),
+    }
+
+
+# E-01
+def test_replay__is_read_from_postgresql_once_and_from_redis_after_that(
+    caller: ApiCaller, processes: Processes
+) -> None:
+    with counted(processes, caller, "config.settings") as server:
+        told = []
+        for _ in range(4):
+            postgres, valkey = server.postgres.now(), server.valkey.now()
+            response = server.ask("POST", "/v1/credits/reserve", RESERVE, key="key-of-a-build-1")
+            assert response.status_code == 201
+            asked = server.postgres.now().since(postgres)
+            told.append((asked.trips, server.valkey.now().since(valkey).trips))
+
+    print(told)
+    # The cache is asked each time; the first replay fills it, and those behind it find it filled:
+    # all that is left for PostgreSQL is the API key's row.
+    assert [trips for _, trips in told] == [1, 2, 1, 1]
+    assert [trips for trips, _ in told[2:]] == [1, 1]
+
+
+# O-01
+def test_connection__that_died_between_requests__costs_no_request(
+    caller: ApiCaller, processes: Processes, servers: Servers
+) -> None:
+    with counted(processes, caller, "config.settings") as server:
+        assert server.ask("GET", "/v1/credits/account").status_code == 200
+        with psycopg.connect(servers.superuser_url(), autocommit=True) as operator:
+            ended = operator.execute(
+                "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity"
+                " WHERE application_name = 'flagship' AND datname = current_database()"
+            ).fetchone()
+        assert ended and ended[0] > 0
+
+        assert server.ask("GET", "/v1/credits/account").status_code == 200
+        assert server.ask("POST", "/v1/credits/reserve", RESERVE).status_code == 201
+
+
+def _answers(port: int) -> bool:
+    try:
+        url = f"http://127.0.0.1:{port}/healthz"
+        return httpx.get(url, timeout=2, trust_env=False).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def _port(url: str) -> int:
+    port = urlsplit(url).port
+    assert port is not None
+    return port
+
+
+def _through(url: str, port: int) -> str:
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition(":")[0] + f":{port}"))
