@@ -19,7 +19,8 @@ def report(told: dict[str, Any], *, bar_ms: float, bar_share: float) -> str:
         cells = [f"{number:.1f}" for number in numbers]
         rows.append([name, *cells, *rates, f"{cell['share']:.2f}"])
     slow = [cell for cell in told["cells"] if cell["ms"]["stack"]["p95"] >= bar_ms]
-    thin = [cell for cell in told["cells"] if cell["share"] < bar_share]
+    asked = [cell for cell in told["cells"] if not cell["is_stream"]]
+    thin = [cell for cell in asked if cell["share"] < bar_share]
     return (
         f"{told['at']}, {told['machine']}; load average {told['load']:.1f}\n"
         f"{told['clients']} clients; {told['builds']:,} ended builds; {told['rounds']} rounds in"

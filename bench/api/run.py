@@ -105,15 +105,16 @@ def _measure(
             rates[which].append(1000 * CLIENTS / statistics.fmean(taken))
     ms = {which: _percentiles(taken) for which, taken in samples.items()}
     per_s = {which: statistics.median(each) for which, each in rates.items()}
-    share = per_s["stack"] / per_s["bare"]
+    share, is_stream = per_s["stack"] / per_s["bare"], name in STREAMS
     return {
         "operation": name,
-        "is_stream": name in STREAMS,
+        "is_stream": is_stream,
         "requests": len(samples["stack"]),
         "ms": ms,
         "per_s": {which: round(each, 1) for which, each in per_s.items()},
         "share": round(share, 2),
-        "met": ms["stack"]["p95"] < BAR_MS and share >= BAR_SHARE,
+        # A stream is opened once and has no rate.
+        "met": ms["stack"]["p95"] < BAR_MS and (is_stream or share >= BAR_SHARE),
     }
 
 

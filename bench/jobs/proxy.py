@@ -19,13 +19,20 @@ QUERIES: Final = b"QPBC"
 """First bytes of PostgreSQL's messages that are no handshake: query, parse, bind, close."""
 
 
+BOUNDS: Final = (b"BEGIN", b"COMMIT", b"ROLLBACK", b"SAVEPOINT", b"RELEASE", b"SET ")
+
+
 @dataclass(slots=True)
 class Counts:
-    """What went through. `statements` are PostgreSQL's executed statements."""
+    """What went through. `statements` are PostgreSQL's executed statements.
+
+    `bounds` are those of them that only begin or end a transaction or a savepoint.
+    """
 
     trips: int = 0
     statements: int = 0
     connections: int = 0
+    bounds: int = 0
 
     def since(self, before: Counts) -> Counts:
         """Return what was added."""
@@ -33,6 +40,7 @@ class Counts:
             self.trips - before.trips,
             self.statements - before.statements,
             self.connections - before.connections,
+            self.bounds - before.bounds,
         )
 
 
@@ -137,5 +145,11 @@ class CountingProxy:
             if len(data) - at < length:
                 self.counts.statements -= data[at] in b"QE"
                 break
+            self.counts.bounds += data[at] in b"Q" and _is_bounds(data[at + 5 : at + length - 1])
             at += length
         return data[at:]
+
+
+def _is_bounds(query: bytes) -> bool:
+    """Tell whether a query does nothing but begin or end a transaction, and set it up."""
+    return all(part.lstrip().upper().startswith(BOUNDS) for part in query.split(b";"))
