@@ -4,4 +4,6 @@ from __future__ import annotations
 
 from config.settings import *  # noqa: F403
 
+# Without the stack nobody says whose rows are wanted.
+DATABASE_TENANT_ROLE = ""
 MIDDLEWARE = ["bench.api.identified.IdentifiedMiddleware"]
