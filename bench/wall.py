@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import sys
 import time
 import uuid
 from collections.abc import Callable
@@ -32,7 +33,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
     with (
-        bare_system() as servers,
+        bare_system(ALLOWED_HOSTS="testserver") as servers,
         psycopg.connect(servers.environment["DATABASE_OWNER_URL"], autocommit=True) as owner,
     ):
         found = compare(owner, options.rounds)
@@ -77,6 +78,7 @@ def compare(
             "backend": tuple(statistics.median(s[0] for s in samples[w]) for w in (True, False)),
             "whole": tuple(statistics.median(s[1] for s in samples[w]) for w in (True, False)),
         }
+        print(f"{name}: {found[name]}", file=sys.stderr)
     switch(owner, True)
     return found  # type: ignore[return-value]  # two of each
 
