@@ -44,10 +44,33 @@ DEBUG = env.bool("DEBUG", False)
 SECRET_KEY = env.str("FLAGSHIP_SECRET_KEY", _embedded("secrets.json").get("secret_key", ""))
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["127.0.0.1", "localhost", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", [PUBLIC_URL])
+# Behind TLS: cookies that no plain connection carries, and no plain connection at all.
 SECURE_COOKIES = env.bool("SECURE_COOKIES", False)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_COOKIES
-SESSION_COOKIE_AGE = 8 * 3600
+# With the prefix a browser takes them from this very host alone, over TLS, for all of it.
+_host = "__Host-" if SECURE_COOKIES else ""
+SESSION_COOKIE_NAME = f"{_host}sessionid"
+CSRF_COOKIE_NAME = f"{_host}csrftoken"
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+# A login lasts so long at most, and so long without a request.
+SESSION_COOKIE_AGE = env.int("SESSION_LIFETIME_S", 8 * 3600, validate=validate.Range(min=60))
+SESSION_IDLE_S = env.int("SESSION_IDLE_S", 30 * 60, validate=validate.Range(min=60))
+SECURE_SSL_REDIRECT = SECURE_COOKIES
+# Asked over plain HTTP by what watches the process itself.
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+# The proxy in front replaces what a client claims (deploy/nginx.conf).
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if SECURE_COOKIES else None
+SECURE_HSTS_SECONDS = env.int("HSTS_S", 365 * 24 * 3600) if SECURE_COOKIES else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = env.bool("HSTS_SUBDOMAINS", True)
+# W021: preload consents to a list in every browser that a name leaves only after months; whoever
+# owns the whole domain may decide that, not a program on one of its hosts.
+SILENCED_SYSTEM_CHECKS = ["security.W021"]
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
+# Where browsers report what the Content-Security-Policy refused; nowhere unless set.
+CSP_REPORT_URL = env.str("CSP_REPORT_URL", "", validate=validate.Regexp(r"[^\s;,]*\Z"))
 
 # --- Django -----------------------------------------------------------------------------------
 INSTALLED_APPS = [
@@ -72,6 +95,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "flagship.middleware.request_context.RequestContextMiddleware",
+    "flagship.middleware.browser.BrowserMiddleware",
     "flagship.middleware.wall.PlatformMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -79,6 +103,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "flagship.middleware.sessions.SessionLimitsMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "flagship.middleware.body_limit.BodyLimitMiddleware",
@@ -348,22 +373,6 @@ UNFOLD: dict[str, Any] = {
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
     "STYLES": [lambda request: static("jobs/console.css")],
-    "COLORS": {
-        # Blue: reds, oranges and greens are kept for what they say about a row.
-        "primary": {
-            "50": "oklch(97% .014 254.604)",
-            "100": "oklch(93.2% .032 255.585)",
-            "200": "oklch(88.2% .059 254.128)",
-            "300": "oklch(80.9% .105 251.813)",
-            "400": "oklch(70.7% .165 254.624)",
-            "500": "oklch(62.3% .214 259.815)",
-            "600": "oklch(54.6% .245 262.881)",
-            "700": "oklch(48.8% .243 264.376)",
-            "800": "oklch(42.4% .199 265.638)",
-            "900": "oklch(37.9% .146 265.522)",
-            "950": "oklch(28.2% .091 267.935)",
-        },
-    },
     "SIDEBAR": {
         "show_search": True,
         "navigation": [

@@ -6,8 +6,10 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 
+from flagship.checks import refuse_to_serve
 from jobs.clients.wall import close_by_default
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 application = get_wsgi_application()
 close_by_default()
+refuse_to_serve()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core.checks import CheckMessage, Error, Tags, Warning, register, run_checks
 from django.core.exceptions import ImproperlyConfigured
 
 OUTERMOST = "flagship.middleware.request_context.RequestContextMiddleware"
@@ -77,3 +78,15 @@ def check_wall(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckM
         return []
     told = "DATABASE_TENANT_ROLE is empty: no row-level security binds requests."
     return [Warning(told, hint="Create the role; see docs/deploy.md.", id="flagship.W002")]
+
+
+def refuse_to_serve() -> None:
+    """Run every system check, as management commands do by themselves and no web server does.
+
+    Exits with 1 and says why on an error; warnings are `manage.py check --deploy`'s to show. Needs
+    no database. For config.wsgi and config.asgi, once the apps are loaded.
+    """
+    wrong = [message for message in run_checks() if message.is_serious() and not message.is_silenced()]
+    if wrong:
+        told = "\n".join(str(message) for message in wrong)
+        sys.exit(f"FlagShip does not start: {len(wrong)} system check(s) failed.\n{told}")

@@ -247,3 +247,23 @@ class TooManyStreams(Refusal):
     status = 429
     title = "Too many event streams are open."
     next_step = "Close one, or wait as Retry-After says; data.per says whose limit it is."
+
+
+class StreamElsewhere(Refusal):
+    """An event stream was asked of a process that does not stream.
+
+    No redirect: where the other process has a port or a name of its own, clients follow one without
+    their Authorization header and are told that they have no key; where it has not, they would come
+    back here for ever.
+    """
+
+    code = "STREAM_ELSEWHERE"
+    status = 421
+    title = "Event streams are served by another process."
+    next_step = "Open data.streamUrl with the same headers."
+    example: ClassVar[dict[str, Any]] = {
+        "streamUrl": "https://flagship.example/api/telemetry/stream"
+    }
+
+    def __init__(self, stream_url: str) -> None:
+        super().__init__(data={"streamUrl": stream_url})

@@ -21,9 +21,13 @@ from jobs.ids import MalformedId, parse_public_id
 
 # Strangers' pages on the console's own origin. `sandbox` gives them an origin of their own: their
 # scripts run, but see no cookie of ours and cannot call the API as the operator who looks at
-# them. Resources are readable across origins, since even a page's own fonts are to it now.
+# them. Resources are readable across origins, since even a page's own fonts are to it now. A
+# browser shows no page that is both sandboxed and has an opener policy, so they have none.
+# On every answer, a 304 included: the browser gives what it has kept the headers of the newest.
 HEADERS: Final = {
     "Content-Security-Policy": "sandbox allow-scripts allow-forms allow-popups allow-modals",
+    "Cross-Origin-Opener-Policy": "unsafe-none",
+    "Cross-Origin-Resource-Policy": "cross-origin",
     "X-Content-Type-Options": "nosniff",
     "Access-Control-Allow-Origin": "*",
 }
@@ -48,6 +52,14 @@ for _suffix, _type in {
 @require_safe
 def serve_site(request: HttpRequest, name: str, path: str = "") -> HttpResponseBase:
     """Answer one file of a project's live site, or of `@<build>` of it."""
+    response = find_answer(request, name, path)
+    for header, value in HEADERS.items():
+        response.headers[header] = value
+    return response
+
+
+def find_answer(request: HttpRequest, name: str, path: str) -> HttpResponseBase:
+    """Return a published file, the site's page for what it does not have, or nothing."""
     build, inner = find_version(name, path)
     if build is None or build.artifact_sha256 is None:
         return nothing_here()
@@ -103,7 +115,7 @@ def answer_file(
 ) -> HttpResponseBase:
     """Return a file; 304 where the caller has it, no body for HEAD."""
     digest = hashlib.sha256(f"{artifact_sha256} {file}".encode()).hexdigest()
-    headers = HEADERS | {
+    headers = {
         "Cache-Control": cache_control,
         "Content-Length": str(file.stat().st_size),
         "ETag": quote_etag(digest[:32]),

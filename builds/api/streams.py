@@ -15,16 +15,15 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final
 
-from django.conf import settings
 from django.core.handlers.asgi import ASGIRequest
 from django.db import close_old_connections
 from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from builds.api.addresses import stream_path
+from builds.api.addresses import stream_url
 from builds.api.fields import parse_path_id
 from builds.api.serializers import LogLineSerializer
 from builds.errors import BuildNotFound
@@ -32,8 +31,9 @@ from builds.selectors.builds import LogPiece, get_build, read_log
 from builds.states import is_final
 from flagship.api.authentication import caller_of
 from flagship.errors.requests import ValidationFailed
-from jobs.api.sse import EventStreamRenderer, TemporaryRedirect, block, respond
+from jobs.api.sse import EventStreamRenderer, block, respond
 from jobs.clients.wall import inside
+from jobs.errors import StreamElsewhere, TooManyStreams
 
 POLL_S: Final = 0.25
 IDLE_POLL_S: Final = 1.0
@@ -49,16 +49,14 @@ class BuildLogStream(APIView):
     """A build's log as it is written."""
 
     scopes = {"GET": "builds:read"}
+    refusals = {"GET": (StreamElsewhere, TooManyStreams)}
     renderer_classes = [EventStreamRenderer]
 
     @extend_schema(
         parameters=[
             OpenApiParameter("Last-Event-ID", OpenApiTypes.INT, OpenApiParameter.HEADER),
         ],
-        responses={
-            (200, "text/event-stream"): OpenApiTypes.STR,
-            307: OpenApiResponse(description="Streams are served at the Location."),
-        },
+        responses={(200, "text/event-stream"): OpenApiTypes.STR},
     )
     def get(self, request: Request, build_id: str) -> HttpResponseBase:
         """Follow a log from its start, or from behind Last-Event-ID."""
@@ -69,7 +67,7 @@ class BuildLogStream(APIView):
             build_id=parse_path_id("build", build_id, BuildNotFound),
         )
         if not isinstance(request._request, ASGIRequest):
-            return TemporaryRedirect(f"{settings.STREAMS_URL}{stream_path(build.id)}")
+            raise StreamElsewhere(stream_url(build.id))
         read = partial(_read, caller.organization_id, build.id)
         return respond(follow(read, after), key=caller.api_key_id)
 

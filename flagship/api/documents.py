@@ -59,8 +59,9 @@ class SchemaView(APIView):
 
 
 class DocumentationView(SpectacularSwaggerView):
-    """Browsable documentation, served without the network."""
+    """Browsable documentation, served without the network and without an inline script."""
 
+    template_name = "flagship/docs.html"
     authentication_classes = []
     permission_classes = []
     schema = None

@@ -1,4 +1,4 @@
-"""Server-sent events: the format, the redirect to where they are served, who may have one."""
+"""Server-sent events: the format, who may have one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.http import HttpResponseRedirect, StreamingHttpResponse
+from django.http import StreamingHttpResponse
 from rest_framework.renderers import BaseRenderer
 
 from jobs.errors import TooManyStreams
@@ -33,12 +33,6 @@ class EventStreamRenderer(BaseRenderer):
     ) -> bytes:
         """Never called: the stream is written by the view."""
         raise NotImplementedError
-
-
-class TemporaryRedirect(HttpResponseRedirect):
-    """307: the same method, at another address."""
-
-    status_code = 307
 
 
 def block(data: Mapping[str, Any], *, position: int, name: str = "") -> bytes:

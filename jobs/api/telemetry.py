@@ -11,14 +11,15 @@ from django.conf import settings
 from django.core.handlers.asgi import ASGIRequest
 from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from jobs.api.sse import EventStreamRenderer, TemporaryRedirect, respond
+from jobs.api.sse import EventStreamRenderer, respond
 from jobs.api.telemetry_stream import describe, written
+from jobs.errors import StreamElsewhere, TooManyStreams
 from jobs.telemetry import Wanted, current_sink, list_events
 
 STREAM_PATH = "/api/telemetry/stream"
@@ -143,6 +144,7 @@ class TelemetryStream(APIView):
     """What happens, as it happens."""
 
     scopes = {"GET": "telemetry:read"}
+    refusals = {"GET": (StreamElsewhere, TooManyStreams)}
     renderer_classes = [EventStreamRenderer]
 
     @extend_schema(
@@ -150,10 +152,7 @@ class TelemetryStream(APIView):
             StreamQuery,
             OpenApiParameter("Last-Event-ID", OpenApiTypes.INT, OpenApiParameter.HEADER),
         ],
-        responses={
-            (200, "text/event-stream"): OpenApiTypes.STR,
-            307: OpenApiResponse(description="Streams are served at the Location."),
-        },
+        responses={(200, "text/event-stream"): OpenApiTypes.STR},
     )
     def get(self, request: Request) -> HttpResponseBase:
         """Follow events from now on, or from behind a sequence."""
@@ -161,7 +160,7 @@ class TelemetryStream(APIView):
         after = _last_event_id(request, query.get("after"))
         if not isinstance(request._request, ASGIRequest):
             path = "?".join(filter(None, [STREAM_PATH, request.query_params.urlencode()]))
-            return TemporaryRedirect(f"{settings.STREAMS_URL}{path}")
+            raise StreamElsewhere(f"{settings.STREAMS_URL}{path}")
         key = cast(Caller, request.auth).api_key_id
         return respond(written(_wanted(request, query), after), key=key)
 

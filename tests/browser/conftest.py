@@ -11,10 +11,13 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from tests.browser.complaints import listen
+from tests.browser.reports import Reports, receiving
 from tests.processes import Processes, wait_until
 
 EXECUTABLES = ("chromium", "chromium-browser", "google-chrome")
@@ -52,7 +55,14 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def site(chromium: Browser, live_db: None, processes: Processes) -> str:
+def reports() -> Iterator[Reports]:
+    """What browsers report of the server's Content-Security-Policy."""
+    with receiving() as reports:
+        yield reports
+
+
+@pytest.fixture
+def site(chromium: Browser, live_db: None, processes: Processes, reports: Reports) -> str:
     """The address of a running server."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -62,7 +72,8 @@ def site(chromium: Browser, live_db: None, processes: Processes) -> str:
             *(sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1"),
             *("--port", str(port), "--workers", "1", "--blocking-threads", "4", "--no-ws"),
             *("--log-level", "warning", "config.wsgi:application"),
-        ]
+        ],
+        env={"CSP_REPORT_URL": reports.url},
     )
 
     def is_up() -> bool:
@@ -74,22 +85,33 @@ def site(chromium: Browser, live_db: None, processes: Processes) -> str:
 
 
 @pytest.fixture
-def page(chromium: Browser, site: str) -> Iterator[Page]:
-    """A page of a fresh visitor; the test fails when the browser's console shows an error."""
-    context = chromium.new_context(viewport=WIDE, base_url=site)  # type: ignore[arg-type]
-    page = context.new_page()
-    page.set_default_timeout(15_000)
-    errors: list[str] = []
+def visit(chromium: Browser, site: str, reports: Reports) -> Iterator[Callable[..., Page]]:
+    """Open a page of a fresh visitor, told how (`color_scheme="dark"`, `viewport=...`).
 
-    def note(message: ConsoleMessage) -> None:
-        if message.type == "error":
-            errors.append(f"{page.url}: {message.text}")
+    The test fails when a browser complains: an error, a warning, a breach of the policy.
+    """
+    contexts: list[BrowserContext] = []
+    complaints: list[list[str]] = []
 
-    page.on("console", note)
-    page.on("pageerror", lambda error: errors.append(f"{page.url}: {error}"))
-    yield page
-    context.close()
-    assert errors == []
+    def come(**how: Any) -> Page:
+        context = chromium.new_context(**{"viewport": WIDE, "base_url": site, **how})
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(15_000)
+        complaints.append(listen(page))
+        return page
+
+    yield come
+    for context in contexts:
+        context.close()
+    assert [line for lines in complaints for line in lines] == []
+    assert reports.seen == []
+
+
+@pytest.fixture
+def page(visit: Callable[..., Page]) -> Page:
+    """A page of a fresh visitor with a wide screen."""
+    return visit()
 
 
 @pytest.fixture

@@ -59,7 +59,7 @@ def test_log__wrong_position__is_refused(query: str, api: ApiCaller) -> None:
 
 
 @pytest.mark.django_db
-def test_stream__asked_of_the_api_process__is_redirected_to_the_one_that_streams(
+def test_stream__asked_of_the_api_process__is_told_of_the_one_that_streams(
     api: ApiCaller, settings: Any
 ) -> None:
     # B-05
@@ -68,8 +68,9 @@ def test_stream__asked_of_the_api_process__is_redirected_to_the_one_that_streams
 
     response = api.get(path, headers={"Accept": "text/event-stream"})
 
-    assert response.status_code == 307
-    assert response.headers["Location"] == f"http://streams.example{path}"
+    refused = assert_refused(response, 421, "STREAM_ELSEWHERE")
+    assert refused["data"] == {"streamUrl": f"http://streams.example{path}"}
+    assert "Location" not in response.headers
     assert api.client.get(path).status_code == 401
 
 

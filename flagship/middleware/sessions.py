@@ -1,0 +1,56 @@
+"""How long somebody stays logged in at the console."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from django.conf import settings
+from django.contrib.auth import logout
+from django.contrib.sessions.backends.base import SessionBase
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+
+STARTED: Final = "started_at"
+SEEN: Final = "seen_at"
+# The time of the last request is kept to within this: not every page writes.
+STEP_S: Final = 60.0
+
+
+class SessionLimitsMiddleware:
+    """Ends a login that was idle for SESSION_IDLE_S, or is older than SESSION_COOKIE_AGE.
+
+    Django's own age begins anew with every change of a session, and no page need change one. Both
+    times are kept in the session, in seconds since the epoch; only the console has sessions.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Answer as to nobody where the login has ended."""
+        if not request.path_info.startswith(reverse("admin:index")):
+            return self.get_response(request)
+        before = request.session.session_key
+        if request.user.is_authenticated and has_ended(request.session, time.time()):
+            logout(request)
+        response = self.get_response(request)
+        if request.user.is_authenticated:
+            stamp(request.session, time.time(), before=before)
+        return response
+
+
+def has_ended(session: SessionBase, now: float) -> bool:
+    """Tell whether a login is too old, or was left alone for too long."""
+    started, seen = session.get(STARTED, now), session.get(SEEN, now)
+    return bool(now - started > settings.SESSION_COOKIE_AGE or now - seen > settings.SESSION_IDLE_S)
+
+
+def stamp(session: SessionBase, now: float, *, before: str | None) -> None:
+    """Note that somebody was here; a session that is not the one `before` begins now."""
+    if STARTED not in session or session.session_key != before:
+        session[STARTED] = now
+        session[SEEN] = now
+    elif now - session.get(SEEN, 0.0) >= STEP_S:
+        session[SEEN] = now

@@ -1,0 +1,46 @@
+"""What a browser finds wrong with a page: in its console, by its policy, for people who cannot see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import ConsoleMessage, Page
+
+AXE = (Path(__file__).parent / "vendor" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
+GRAVE = ("serious", "critical")
+# Also where something catches the error before the console hears of it.
+LISTEN = """
+document.addEventListener("securitypolicyviolation", (event) => {
+  console.error(`policy: ${event.effectiveDirective} refused ${event.blockedURI} ${event.sample}`);
+});
+"""
+
+
+def listen(page: Page) -> list[str]:
+    """Return the list that errors and warnings of this page are put into as they come."""
+    complaints: list[str] = []
+
+    def note(message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            complaints.append(f"{page.url}: {message.text}")
+
+    page.add_init_script(LISTEN)
+    page.on("console", note)
+    page.on("pageerror", lambda error: complaints.append(f"{page.url}: {error}"))
+    return complaints
+
+
+def barriers(page: Page) -> list[str]:
+    """Return what axe-core finds serious or critical on the page as it is now."""
+    page.evaluate(AXE)
+    found: dict[str, Any] = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    return list(_described(page.url, found["violations"]))
+
+
+def _described(url: str, violations: list[dict[str, Any]]) -> Iterator[str]:
+    for violation in violations:
+        if violation["impact"] in GRAVE:
+            for node in violation["nodes"]:
+                yield f"{url}: {violation['id']}: {node['html'][:200]}: {node['failureSummary']}"
