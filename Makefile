@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 MANAGE := $(BIN)/python manage.py
 ARGS ?=
-NO_DATABASE := DATABASE_URL=postgresql://127.0.0.1:1/none FLAGSHIP_SECRET_KEY=only-for-make-check-0123456789abcdef
+NO_DATABASE := DATABASE_URL=postgresql://127.0.0.1:1/none FLAGSHIP_SECRET_KEY=only-for-make-check-0123456789abcdef-0123456789abcdef
 
 # Every command starts processes of its own; what is compiled once is kept for them.
 unexport PYTHONDONTWRITEBYTECODE
@@ -31,7 +31,7 @@ check: .venv/.ready ## Format, lint, types, import contracts, migrations, Django
 	$(BIN)/lint-imports
 	$(NO_DATABASE) $(BIN)/python -W 'ignore:Got an error checking a consistent migration history' \
 		manage.py makemigrations --check --dry-run
-	$(NO_DATABASE) $(MANAGE) check --fail-level WARNING
+	$(NO_DATABASE) SECURE_COOKIES=true $(MANAGE) check --deploy --fail-level WARNING
 
 faults: .venv/.ready ## Strike jobs at every boundary, break both servers; ends with one line of JSON
 	$(BIN)/python -m tests.faults.matrix $(ARGS)

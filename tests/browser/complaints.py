@@ -32,15 +32,16 @@ def listen(page: Page) -> list[str]:
     return complaints
 
 
-def barriers(page: Page) -> list[str]:
-    """Return what axe-core finds serious or critical on the page as it is now."""
+def barriers(page: Page) -> dict[str, str]:
+    """Return what axe-core finds serious or critical on the page as it is now, and where."""
     page.evaluate(AXE)
     found: dict[str, Any] = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
-    return list(_described(page.url, found["violations"]))
+    return dict(_described(page.url, found["violations"]))
 
 
-def _described(url: str, violations: list[dict[str, Any]]) -> Iterator[str]:
+def _described(url: str, violations: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
     for violation in violations:
         if violation["impact"] in GRAVE:
             for node in violation["nodes"]:
-                yield f"{url}: {violation['id']}: {node['html'][:200]}: {node['failureSummary']}"
+                told = " ".join(f"{node['html'][:150]} {node['failureSummary']}".split())
+                yield f"{violation['id']}: {told}", url

@@ -84,3 +84,12 @@ document.addEventListener("alpine:init", () => {
   Alpine.data("consoleCommand", consoleCommand);
   Alpine.data("searchForm", searchForm);
 });
+
+/* Until Alpine has started nothing is shown, and what is not shown takes no focus. */
+document.addEventListener("alpine:initialized", () => {
+  setTimeout(() => {
+    if (document.activeElement === document.body) {
+      document.querySelector("[autofocus]")?.focus();
+    }
+  });
+});
