@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
-from functools import cache
+from functools import lru_cache
 from typing import Final, cast
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
@@ -76,7 +76,7 @@ def with_rules(request: HttpRequest, response: Response) -> Response:
     return response
 
 
-@cache
+@lru_cache(maxsize=64)
 def page_rules(place: str) -> tuple[str, ...]:
     """Return what a page may do. `place`: our own host, or 'self' where none can be named.
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import ConsoleMessage, Page
+from playwright.sync_api import BrowserContext, ConsoleMessage, Page
 
 AXE = (Path(__file__).parent / "vendor" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
 GRAVE = ("serious", "critical")
@@ -18,17 +18,17 @@ document.addEventListener("securitypolicyviolation", (event) => {
 """
 
 
-def listen(page: Page) -> list[str]:
-    """Return the list that errors and warnings of this page are put into as they come."""
+def listen(context: BrowserContext) -> list[str]:
+    """Return the list that errors and warnings of all its pages are put into as they come."""
     complaints: list[str] = []
 
     def note(message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
-            complaints.append(f"{page.url}: {message.text}")
+            complaints.append(f"{message.page and message.page.url}: {message.text}")
 
-    page.add_init_script(LISTEN)
-    page.on("console", note)
-    page.on("pageerror", lambda error: complaints.append(f"{page.url}: {error}"))
+    context.add_init_script(LISTEN)
+    context.on("console", note)
+    context.on("weberror", lambda found: complaints.append(f"{found.page}: {found.error}"))
     return complaints
 
 

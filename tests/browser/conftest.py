@@ -94,12 +94,12 @@ def visit(chromium: Browser, site: str, reports: Reports) -> Iterator[Callable[.
     complaints: list[list[str]] = []
 
     def come(**how: Any) -> Page:
-        context = chromium.new_context(**{"viewport": WIDE, "base_url": site, **how})
+        options: dict[str, Any] = {"viewport": WIDE, "base_url": site, **how}
+        context = chromium.new_context(**options)
         contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(15_000)
-        complaints.append(listen(page))
-        return page
+        context.set_default_timeout(15_000)
+        complaints.append(listen(context))
+        return context.new_page()
 
     yield come
     for context in contexts:

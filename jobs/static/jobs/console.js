@@ -93,3 +93,10 @@ document.addEventListener("alpine:initialized", () => {
     }
   });
 });
+
+/* Django's selector of several hides help behind a sign that it names, but gives no role. */
+window.addEventListener("load", () => {
+  for (const sign of document.querySelectorAll("span.help-tooltip[aria-label]")) {
+    sign.setAttribute("role", "img");
+  }
+});

@@ -101,9 +101,24 @@ def test_site__known_to_the_caller__is_not_sent_again(project: Project, tmp_path
     unchanged = get(path, headers={"If-None-Match": etag})
     assert (unchanged.status_code, unchanged.content) == (304, b"")
     assert unchanged.headers["ETag"] == etag
+    # A browser gives what it has kept these headers: the sandbox must not be lost on the way.
+    assert unchanged.headers["Content-Security-Policy"].startswith("sandbox ")
 
     deploy(project, {"index.html": b"<h1>New</h1>"}, tmp_path / "new")
     assert get(path, headers={"If-None-Match": etag}).body == b"<h1>New</h1>"
+
+
+def test_answer__of_any_kind__is_sandboxed_and_has_no_opener_policy(project: Project) -> None:
+    # B-05: with an opener policy a browser refuses to show what is sandboxed.
+    base = f"/sites/{project.site_name}"
+    answers = [get(f"{base}/"), get(f"{base}/docs"), get(f"{base}/no"), Client().head(f"{base}/")]
+
+    assert [answer.status_code for answer in answers] == [200, 302, 404, 200]
+    for answer in answers:
+        policy = answer.headers["Content-Security-Policy"]
+        assert policy.startswith("sandbox ") and "allow-same-origin" not in policy
+        assert answer.headers["Cross-Origin-Opener-Policy"] == "unsafe-none"
+        assert answer.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
 
 
 def test_site__head__answers_the_headers_of_get(project: Project) -> None:

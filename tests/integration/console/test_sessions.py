@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 from django.contrib.sessions.models import Session
 from django.test import Client
 
@@ -130,14 +130,10 @@ def test_form__sent_after_the_end__changes_nothing(clock: Clock) -> None:
     answer = client.post("/admin/auth/group/add/", {"name": "Late"})
 
     assert (answer.status_code, answer.headers["Location"][:13]) == (302, "/admin/login/")
-    from django.contrib.auth.models import Group
-
     assert not Group.objects.exists()
 
 
-def test_page__opened_within_a_minute_of_the_last__writes_no_session(
-    clock: Clock, django_assert_max_num_queries: Any
-) -> None:
+def test_page__opened_within_a_minute_of_the_last__writes_no_session(clock: Clock) -> None:
     # F-01
     client = browser_of(make_operator())
     assert is_in(client)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -100,8 +101,6 @@ def test_report__address_set__is_in_every_policy(settings: Any) -> None:
 @pytest.mark.django_db
 def test_answer__of_the_process_that_streams__has_them_too() -> None:
     # O-02
-    import asyncio
-
     answer = asyncio.run(AsyncClient().get("/v1/nothing"))
 
     assert answer.status_code == 404

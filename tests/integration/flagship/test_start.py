@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
 from django.core.checks import run_checks
 
-from flagship.checks import check_wall
+from flagship.checks import check_wall, refuse_to_serve
 from flagship.handlers import prune
+from flagship.management.embedded.home import free_port
 from flagship.models import IdempotencyRecord
 from flagship.payloads import PruneIdempotency
 from jobs.registry import get_handler
@@ -68,6 +70,37 @@ def test_process__without_a_secret__does_not_start(servers: Any, processes: Proc
 
     assert check.wait() == 1
     assert "SECRET_KEY" in check.output()
+
+
+@pytest.mark.parametrize("entry", ["wsgi", "asgi"])
+def test_server__with_a_failed_check__refuses_to_serve(
+    entry: str, servers: Any, processes: Processes
+) -> None:
+    # O-01: also where granian starts its workers anew.
+    interface = "wsgi" if entry == "wsgi" else "asginl"
+    server = processes.spawn(
+        [
+            *(sys.executable, "-m", "granian", "--interface", interface, "--host", "127.0.0.1"),
+            *("--port", str(free_port()), "--workers", "1", "--no-ws", "--respawn-failed-workers"),
+            *("--respawn-interval", "0.1", f"config.{entry}:application"),
+        ],
+        env={"DJANGO_SETTINGS_MODULE": "config.settings", "FLAGSHIP_SECRET_KEY": "short"},
+    )
+
+    assert server.wait(60.0) == 1
+    assert "FlagShip does not start: 1 system check(s) failed." in server.output()
+    assert "flagship.E001" in server.output()
+
+
+def test_check__of_a_warning__does_not_keep_a_server_from_serving(settings: Any) -> None:
+    # O-01
+    settings.OUTGOING_TEST_ADDRESSES = ["127.0.0.1"]
+    refuse_to_serve()
+    settings.OUTGOING_TEST_ADDRESSES = []
+    settings.SECRET_KEY = "short"
+
+    with pytest.raises(SystemExit, match=r"flagship\.E001"):
+        refuse_to_serve()
 
 
 @pytest.mark.django_db

@@ -8,7 +8,7 @@ import random
 import re
 import socket
 from collections.abc import Iterator
-from ipaddress import ip_address
+from ipaddress import IPv4Address, ip_address
 from typing import Any
 
 import pytest
@@ -22,6 +22,7 @@ from tests.unit.flagship.spellings import INSIDE, INSIDE_6, carried, hosts, tric
 
 PUBLIC = "93.184.215.14"
 REFUSED = (UrlNotAllowed, AddressNotAllowed, RemoteUnreachable)
+CODES = {kind.code for kind in REFUSED}
 TRIES = 1000
 
 
@@ -116,9 +117,6 @@ def test_spelling__of_an_address_inside__leads_nowhere(
         assert set(got.values()) == {"URL_NOT_ALLOWED", "ADDRESS_NOT_ALLOWED"}
 
 
-CODES = {kind.code for kind in REFUSED}
-
-
 def test_spelling__that_gets_past_the_reader_of_urls__is_stopped_by_the_resolver(
     wires: Wires, names: Resolver
 ) -> None:
@@ -154,8 +152,6 @@ def test_spelling__without_a_guard__does_lead_there(names: Resolver) -> None:
 
 def test_address__inside_in_every_form__is_not_public() -> None:
     # B-05
-    from ipaddress import IPv4Address
-
     forms = [*INSIDE, *INSIDE_6]
     forms += [form for address in INSIDE for form in carried(IPv4Address(address))]
 
