@@ -25,19 +25,23 @@ from bench.api.servers import STACKS, Ports, served
 BUILDS: Final = 4_000
 ROUNDS: Final = 3
 ASKED: Final = 30
-QUICK: Final = {"builds": 1_000, "rounds": 2, "asked": 12}
-WARMING: Final = 3
+QUICK: Final = {"builds": 1_000, "rounds": 2, "asked": 6}
+WARMING: Final = 2
 BAR_MS: Final = 200.0
 BAR_SHARE: Final = 0.5
-STREAMS_MAX: Final = "10000"
+# What keeps one client from doing what a benchmark does: counted as ever, and never reached.
+QUOTAS: Final = {
+    "STREAMS_PER_KEY": "10000",
+    "STREAMS_MAX": "10000",
+    **dict.fromkeys(("RATE_LIMIT_IP", "RATE_LIMIT_ORGANIZATION", "RATE_LIMIT_KEY"), "9999999/60"),
+}
 
 
 def main(options: Sequence[str] = ()) -> None:
     """Measure and print. Exit code 1 when a bar is missed."""
     chosen = _parse(options)
     with contextlib.ExitStack() as stack:
-        streams = {"STREAMS_PER_KEY": STREAMS_MAX, "STREAMS_MAX": STREAMS_MAX}
-        servers = stack.enter_context(bare_system(**streams))
+        servers = stack.enter_context(bare_system(**QUOTAS))
         unlike = unlike_schema()
         if any(unlike.values()):
             raise SystemExit(f"bench/api/cases.py and the schema differ: {unlike}")
@@ -92,7 +96,6 @@ def _measure(
     name: str, ground: Ground, ports: dict[str, Ports], rounds: int, asked: int
 ) -> dict[str, Any]:
     """Measure one operation; milliseconds over all rounds, rates as medians of the rounds."""
-    print(name, file=sys.stderr, flush=True)
     samples: dict[str, list[float]] = {which: [] for which in STACKS}
     rates: dict[str, list[float]] = {which: [] for which in STACKS}
     for which in STACKS:
@@ -106,6 +109,8 @@ def _measure(
     ms = {which: _percentiles(taken) for which, taken in samples.items()}
     per_s = {which: statistics.median(each) for which, each in rates.items()}
     share, is_stream = per_s["stack"] / per_s["bare"], name in STREAMS
+    told = f"{name}: P95 {ms['stack']['p95']} ms, bare {ms['bare']['p95']}, share {share:.2f}"
+    print(told, file=sys.stderr, flush=True)
     return {
         "operation": name,
         "is_stream": is_stream,
