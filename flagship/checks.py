@@ -86,7 +86,9 @@ def refuse_to_serve() -> None:
     Exits with 1 and says why on an error; warnings are `manage.py check --deploy`'s to show. Needs
     no database. For config.wsgi and config.asgi, once the apps are loaded.
     """
-    wrong = [message for message in run_checks() if message.is_serious() and not message.is_silenced()]
+    wrong = [
+        message for message in run_checks() if message.is_serious() and not message.is_silenced()
+    ]
     if wrong:
         told = "\n".join(str(message) for message in wrong)
         sys.exit(f"FlagShip does not start: {len(wrong)} system check(s) failed.\n{told}")

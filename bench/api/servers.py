@@ -14,7 +14,7 @@ from typing import Final
 
 from bench._system import ROOT, STOP_S
 from flagship.management.embedded.home import free_port
-from flagship.management.supervisor.child import Part
+from flagship.management.supervisor.child import Part, end_with_us
 from flagship.management.supervisor.parts import Addresses, parts
 
 START_S: Final = 60.0
@@ -58,8 +58,9 @@ def served(name: str, log: Path) -> Iterator[Ports]:
 
 @contextlib.contextmanager
 def _running(part: Part, env: dict[str, str], output: int, log: Path) -> Iterator[None]:
+    command = [*end_with_us(), *part.command]
     started = subprocess.Popen(
-        part.command, cwd=ROOT, env=env, stdout=output, stderr=output, start_new_session=True
+        command, cwd=ROOT, env=env, stdout=output, stderr=output, start_new_session=True
     )
     try:
         until = time.monotonic() + START_S

@@ -96,8 +96,10 @@ def test_search__of_the_sidebar__is_walked_by_keys(page: Page) -> None:
     search.press("ArrowDown")
     search.press("ArrowUp")
     first = page.locator("#search-results a").first
-    expect(first).to_have_class("block items-center px-3 py-2 rounded-default truncate bg-base-100"
-                                " text-base-700 dark:bg-base-700 dark:text-base-200")
+    expect(first).to_have_class(
+        "block items-center px-3 py-2 rounded-default truncate bg-base-100"
+        " text-base-700 dark:bg-base-700 dark:text-base-200"
+    )
     target = first.get_attribute("href")
     search.press("Enter")
     page.wait_for_url(f"**{target}")

@@ -54,9 +54,7 @@ def test_page__of_every_kind__keeps_to_the_policy_and_shuts_nobody_out(
         pytest.fail("\n".join(f"{url}: {told}" for told, url in found.items()))
 
 
-def test_policy__broken_by_a_page__is_seen(
-    chromium: Any, site: str, reports: Reports
-) -> None:
+def test_policy__broken_by_a_page__is_seen(chromium: Any, site: str, reports: Reports) -> None:
     # D-02: a proof must be able to see. Each of these ran before there was a policy.
     planted = {
         "script-src-elem": "const s = document.createElement('script'); s.text = 'window.ran = 1';"

@@ -51,9 +51,7 @@ def test_template__copied_from_the_theme__is_of_the_theme_that_is_installed() ->
         for page in TEMPLATES.rglob("*.html")
         if (theme / str(page.relative_to(TEMPLATES))).is_file()
     }
-    sums = {
-        name: hashlib.sha256((theme / name).read_bytes()).hexdigest()[:16] for name in COPIED
-    }
+    sums = {name: hashlib.sha256((theme / name).read_bytes()).hexdigest()[:16] for name in COPIED}
 
     assert ours - {"admin/index.html"} == set(COPIED)
     assert sums == COPIED

@@ -129,7 +129,10 @@ def test_connection__behind_tls__is_never_plain(settings: Any) -> None:
     client = Client()
 
     plain = client.get("/admin/login/")
-    assert (plain.status_code, plain.headers["Location"]) == (301, "https://testserver/admin/login/")
+    assert (plain.status_code, plain.headers["Location"]) == (
+        301,
+        "https://testserver/admin/login/",
+    )
     for path in ("/healthz", "/readyz"):
         assert client.get(path).status_code != 301
     tls = client.get("/admin/login/", headers={"X-Forwarded-Proto": "https"})

@@ -27,7 +27,11 @@ def spellings_4(address: str) -> Iterator[str]:
     yield from (str(number), hex(number), f"0X{number:X}", f"0{number:o}", f"0x{number:016x}")
     yield from (f"{a}.{(b << 16) + (c << 8) + d}", f"{a}.{b}.{(c << 8) + d}")
     yield from (f"0{a:o}.0{b:o}.0{c:o}.0{d:o}", f"0x{a:x}.0x{b:x}.0x{c:x}.0x{d:x}")
-    yield from (f"{a:03}.{b:03}.{c:03}.{d:03}", f"0x{a:x}.0{b:o}.{(c << 8) + d}", f"{a + 256}.{b}.{c}.{d}")
+    yield from (
+        f"{a:03}.{b:03}.{c:03}.{d:03}",
+        f"0x{a:x}.0{b:o}.{(c << 8) + d}",
+        f"{a + 256}.{b}.{c}.{d}",
+    )
     yield from ("%".join(["", *(f"{ord(sign):x}" for sign in address)]), address.replace(".", "。"))
     yield from (f"{address}.nip.example", f"{address.replace('.', '-')}.sslip.example")
     yield from (f"[{text}]" for text in carried(IPv4Address(address)))
@@ -38,7 +42,12 @@ def carried(address: IPv4Address) -> Iterator[str]:
     number = int(address)
     high, low = number >> 16, number & 0xFFFF
     yield from (f"::ffff:{address}", f"::ffff:{high:x}:{low:x}", f"0:0:0:0:0:ffff:{address}")
-    yield from (f"::{address}", f"::ffff:0:{address}", f"64:ff9b::{address}", f"64:FF9B:0::{high:X}:{low:X}")
+    yield from (
+        f"::{address}",
+        f"::ffff:0:{address}",
+        f"64:ff9b::{address}",
+        f"64:FF9B:0::{high:X}:{low:X}",
+    )
     yield from (f"64:ff9b:1::{address}", f"2002:{high:x}:{low:x}::1")
     yield f"2001:0:{high:x}:{low:x}:0:0:{high ^ 0xFFFF:x}:{low ^ 0xFFFF:x}"
 
@@ -46,7 +55,13 @@ def carried(address: IPv4Address) -> Iterator[str]:
 def spellings_6(address: str) -> Iterator[str]:
     """Yield one IPv6 address as it can be written in the place of a host."""
     exploded = IPv6Address(address).exploded
-    yield from (f"[{address}]", f"[{exploded}]", f"[{exploded.upper()}]", f"[{address}%25lo]", f"[{address}%eth0]")
+    yield from (
+        f"[{address}]",
+        f"[{exploded}]",
+        f"[{exploded.upper()}]",
+        f"[{address}%25lo]",
+        f"[{address}%eth0]",
+    )
     yield from (address, f"{address.replace(':', '-')}.ipv6-literal.example", f"[v1.{address}]")
 
 
@@ -54,8 +69,17 @@ def hosts() -> list[str]:
     """Return every spelling of every address, and names of this very machine."""
     found = [text for address in INSIDE for text in spellings_4(address)]
     found += [text for address in INSIDE_6 for text in spellings_6(address)]
-    names = ("localhost", "LOCALHOST", "localhost.", "localhost.localdomain", "ip6-localhost", "lOcAlHoSt")
-    return [*dict.fromkeys([*found, *names, "metadata.google.internal", "metadata", "instance-data"])]
+    names = (
+        "localhost",
+        "LOCALHOST",
+        "localhost.",
+        "localhost.localdomain",
+        "ip6-localhost",
+        "lOcAlHoSt",
+    )
+    return [
+        *dict.fromkeys([*found, *names, "metadata.google.internal", "metadata", "instance-data"])
+    ]
 
 
 def tricks(host: str, port: int) -> Iterator[str]:
@@ -67,6 +91,14 @@ def tricks(host: str, port: int) -> Iterator[str]:
     yield from (f"https://{open_name}?@{host}:{port}/", f"https://{open_name}%00@{host}:{port}/")
     yield from (f"https://{open_name}%2f@{host}:{port}/", f"https://{open_name}\t@{host}:{port}/")
     yield from (f"https://{open_name}\r\nHost: {host}:{port}/", f"https:\\\\{host}:{port}/")
-    yield from (f"https:{host}:{port}/", f"https:///{host}:{port}/", f"https://{open_name} {host}:{port}/")
+    yield from (
+        f"https:{host}:{port}/",
+        f"https:///{host}:{port}/",
+        f"https://{open_name} {host}:{port}/",
+    )
     yield from (f"//{host}:{port}/", f"http://{host}:{port}/", f"\x00https://{host}:{port}/")
-    yield from (f"https://{host}:{port}:443/", f"https://{host}:443:{port}/", f"url:https://{host}:{port}/")
+    yield from (
+        f"https://{host}:{port}:443/",
+        f"https://{host}:443:{port}/",
+        f"url:https://{host}:{port}/",
+    )

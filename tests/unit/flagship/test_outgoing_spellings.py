@@ -169,9 +169,10 @@ def test_redirect__to_any_spelling__is_refused_and_not_followed(
     settings.OUTGOING_TEST_ADDRESSES = ["127.0.0.1"]
     statuses = itertools.cycle((301, 302, 303, 307, 308))
     spelled = [host for host in hosts() if host.isascii()]
-    with visitors() as (port, came), Conversation(
-        parse_url(running.url()), Limits(total_s=120.0)
-    ) as conversation:
+    with (
+        visitors() as (port, came),
+        Conversation(parse_url(running.url()), Limits(total_s=120.0)) as conversation,
+    ):
         for host, status in zip(spelled, statuses, strict=False):
             location = f"https://{host}:{port}/"
             running.instead = _answering(status, location)
