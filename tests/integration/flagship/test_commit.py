@@ -181,34 +181,3 @@ def insert_row(app_db: Any, caller: ApiCaller) -> None:
         " VALUES (%s, %s, 'POST', 'x', %s, 'req_twin', now() + interval '1 day')",
         [claim.key_hash, claim.organization_id, claim.fingerprint],
     )
-
-
-def test_edge__of_a_mutating_request__costs_two_statements_and_no_call_of_redis(
-    live_db: None, valkey: Any
-) -> None:
-    # E-01, E-10: one statement takes the key, one stores the answer.
-    caller = new_caller()
-    caller.post(EFFECTS, BODY)  # Stamps the key's last use and opens the connections.
-    before = redis_calls(valkey)
-
-    with CaptureQueriesContext(connection) as keyed:
-        caller.post(EFFECTS, {"name": "Effect1"}, key=KEY)
-    with CaptureQueriesContext(connection) as bare:
-        caller.post(EFFECTS, {"name": "Effect2"}, key=None)
-    assert redis_calls(valkey) == before
-
-    said = [query["sql"] for query in keyed]
-    assert len(keyed) - len(bare) == 2, said
-    assert all(";" not in sql.strip().rstrip(";") for sql in said), said
-    with CaptureQueriesContext(connection) as replayed:
-        caller.post(EFFECTS, {"name": "Effect1"}, key=KEY)
-    work = ("BEGIN", "COMMIT", "flagship_claim_key", "flagship_apikey")
-    assert [name for name in work if any(name in query["sql"] for query in replayed)] == list(work)
-    assert len(replayed) == len(work)
-
-
-def redis_calls(valkey: Any) -> int:
-    stats: dict[str, Any] = valkey.info("commandstats")
-    return sum(
-        int(stat["calls"]) for name, stat in stats.items() if not name.startswith("cmdstat_info")
-    )
