@@ -23,9 +23,9 @@ logger = logging.getLogger("flagship.requests")
 
 # Safe in a header, in a log line and in the engine's columns, which hold 100 characters.
 ID_SHAPE = re.compile(r"[A-Za-z0-9._:@/+=~-]{1,100}")
-KEPT_HEADERS = ("Allow", "Retry-After", "WWW-Authenticate")
-# What browsers are told (BrowserMiddleware, SecurityMiddleware) holds for a replaced answer too.
-KEPT_HEADERS += (
+KEPT_HEADERS = (
+    *("Allow", "Retry-After", "WWW-Authenticate"),
+    # What browsers are told (BrowserMiddleware, SecurityMiddleware) holds for a replaced answer too.
     *("Content-Security-Policy", "Cross-Origin-Opener-Policy", "Cross-Origin-Resource-Policy"),
     *("Permissions-Policy", "Referrer-Policy", "Strict-Transport-Security"),
     *("X-Content-Type-Options", "X-Frame-Options"),
