@@ -1,4 +1,4 @@
-"""What a browser finds wrong with a page: in its console, by its policy, for people who cannot see."""
+"""What is wrong with a page: by its console, by its policy, for people who cannot see it."""
 
 from __future__ import annotations
 

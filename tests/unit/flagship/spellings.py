@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address
 
-# Loopback, private, shared, link-local, the metadata services of clouds, and what is no host at all.
+# Loopback, private, shared, link-local, the metadata services of clouds, and what is no host.
 INSIDE = (
     *("127.0.0.1", "127.1.2.3", "10.0.0.1", "172.31.255.254", "192.168.0.1", "100.64.0.1"),
     *("169.254.169.254", "169.254.170.2", "100.100.100.200", "192.0.0.192", "168.63.129.16"),
@@ -15,7 +15,8 @@ INSIDE_6 = (
     *("::", "::1", "fd00:ec2::254", "fc00::1", "fe80::1", "fec0::1", "ff02::1", "2001:db8::1"),
     *("100::1", "3fff::1", "5f00::1", "2001::1"),
 )
-FULL_WIDTH = str.maketrans("0123456789.", "０１２３４５６７８９．")
+# The full-width forms stand as far from the plain ones as U+FF10 from "0".
+FULL_WIDTH = {ord(sign): ord(sign) + 0xFEE0 for sign in "0123456789."}
 CIRCLED = str.maketrans("123456789", "①②③④⑤⑥⑦⑧⑨")
 
 

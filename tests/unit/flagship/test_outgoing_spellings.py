@@ -192,7 +192,7 @@ def _answering(status: int, location: str) -> Any:
 def test_name__that_turns_inward__is_never_followed(
     inside: str, wires: Wires, names: Resolver, settings: Any
 ) -> None:
-    # B-05: a resolver that answers public then private, 1,000 tries; seeded, so that it can be redone.
+    # B-05: a resolver that answers public then private, 1,000 tries, seeded.
     turns = random.Random(inside)
     outcomes: dict[str, int] = {}
     with visitors() as (port, came):
@@ -213,7 +213,7 @@ def test_name__that_turns_inward__is_never_followed(
 
 
 def _turning(turns: random.Random, inside: str) -> list[list[str]]:
-    """Return what a name leads to, question by question: mostly public first, private ever after."""
+    """Return what a name leads to, question by question: mostly public first, then private."""
     shape = turns.random()
     if shape < 0.8:
         return [[PUBLIC], [inside]]
