@@ -25,7 +25,7 @@ logger = logging.getLogger("flagship.requests")
 ID_SHAPE = re.compile(r"[A-Za-z0-9._:@/+=~-]{1,100}")
 KEPT_HEADERS = (
     *("Allow", "Retry-After", "WWW-Authenticate"),
-    # What browsers are told (BrowserMiddleware, SecurityMiddleware) holds for a replaced answer too.
+    # What browsers are told (BrowserMiddleware, SecurityMiddleware) holds for this answer too.
     *("Content-Security-Policy", "Cross-Origin-Opener-Policy", "Cross-Origin-Resource-Policy"),
     *("Permissions-Policy", "Referrer-Policy", "Strict-Transport-Security"),
     *("X-Content-Type-Options", "X-Frame-Options"),

@@ -188,7 +188,8 @@ def test_list__rows_chosen_across_pages__are_answered(page: Page) -> None:
     page.select_option("select[name=action]", "requeue_selected")
     expect(run).to_be_visible()
     bar = page.locator("#changelist-actions")
-    assert (bar.bounding_box() or {})["width"] > 900
+    box = bar.bounding_box()
+    assert box is not None and box["width"] > 900
     page.click("text=Select all 55")
     run.click()
     page.wait_for_selector("text=55 requeued, 0 skipped")
