@@ -1,4 +1,4 @@
-"""Routes for tests of the edge: one effect (an organization's row) and every way to fail."""
+"""Routes for tests of the edge: one effect and every way to fail."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from flagship.api.authentication import require_scope
 from flagship.api.serializers import StrictSerializer, read_body
 from flagship.models import Organization
 from jobs.errors import Refusal
+from tests.drills.models import Effect as Made
 
 __all__ = ["handler400", "handler403", "handler404", "handler500", "urlpatterns"]
 
@@ -52,7 +53,7 @@ def fail(how: str) -> None:
         case "suspicious":
             raise SuspiciousOperation
         case "constraint":
-            Organization.objects.create(name="", slug="x")
+            Made.objects.create(key="x", attempt=-1)
         case "nul":
             Organization.objects.filter(name="\x00").exists()
         case "slow":
@@ -64,7 +65,7 @@ class Effects(APIView):
 
     def post(self, request: Request, **_: str) -> Response:
         body = read_body(Effect, request)
-        made = Organization.objects.create(name=body["name"], slug=body["name"].lower())
+        made = Made.objects.create(key=body["name"], attempt=1)
         fail(body.get("how", ""))
         return Response(
             {"id": str(made.id), "made": time.time()}, status=201, headers={"Location": "/x"}

@@ -21,6 +21,7 @@ from flagship.models.idempotency import Claim, StoredAnswer
 from flagship.services.idempotency import make_claim
 from tests.asserts import assert_refused
 from tests.clients import ApiCaller
+from tests.drills.models import Effect
 from tests.integration.flagship.conftest import new_caller
 
 pytestmark = [pytest.mark.urls("tests.integration.flagship.routes"), pytest.mark.django_db]
@@ -83,7 +84,7 @@ def test_key__that_comes_again__is_answered_by_the_database_then_by_redis(
     assert asked_again == 1  # Whose the API key is.
     assert calls(valkey) == before + 1
     assert ["source=database" in line for line in replays(caplog)] == [True, False]
-    assert Organization.objects.filter(name="Effect").count() == 1
+    assert Effect.objects.filter(key="Effect").count() == 1
     [entry] = entries(valkey)
     assert 0 < int(str(valkey.ttl(entry))) <= 600
 
@@ -103,7 +104,7 @@ def test_redis__wiped_in_between__changes_nothing(caller: ApiCaller, valkey: red
         assert send(caller).content == first.content
         valkey.flushall()
 
-    assert Organization.objects.filter(name="Effect").count() == 1
+    assert Effect.objects.filter(key="Effect").count() == 1
 
 
 def test_redis__away__is_left_alone_for_a_second_and_changes_nothing(
@@ -182,7 +183,7 @@ def test_entry__forged_or_swapped__is_ignored_and_the_database_answers(
     assert again.headers["Location"] == "/x"
     assert "idempotency.cache_forged" in caplog.text
     assert "source=database" in caplog.text
-    assert Organization.objects.filter(name="Effect").count() == 1
+    assert Effect.objects.filter(key="Effect").count() == 1
     caplog.clear()
     send(caller)
     assert "source=cache" in caplog.text  # What was forged has been written over.

@@ -10,11 +10,11 @@ import psycopg
 import pytest
 from django.db import connection
 
-from flagship.models import Organization
 from flagship.models.idempotency import Claim
 from flagship.services.idempotency import make_claim
 from tests.asserts import assert_refused
 from tests.clients import ApiCaller
+from tests.drills.models import Effect
 from tests.integration.flagship.conftest import new_caller
 from tests.processes import wait_until
 from tests.servers import Servers
@@ -77,7 +77,7 @@ def test_twin__that_holds_the_key_too_long__is_a_409_with_retry_after(
     assert_refused(response, 409, "IDEMPOTENCY_KEY_IN_USE")
     assert response.headers["Retry-After"] == "1"
     assert 0.9 < waited_s < 3
-    assert Organization.objects.filter(name="Effect").count() == 0
+    assert Effect.objects.filter(key="Effect").count() == 0
     assert caller.post(EFFECTS, BODY, key=KEY).status_code == 201
 
 
@@ -92,7 +92,7 @@ def test_twin__that_gives_up_in_time__lets_the_other_through(live_db: None, app_
         response = waiting.result(10)
 
     assert response.status_code == 201
-    assert Organization.objects.filter(name="Effect").count() == 1
+    assert Effect.objects.filter(key="Effect").count() == 1
 
 
 def send_and_close(caller: ApiCaller) -> Any:
@@ -115,7 +115,7 @@ def test_twin__of_the_release_before__is_decided_by_the_row(live_db: None, app_d
         busy = caller.post(EFFECTS, BODY, key=KEY)
     assert busy.status_code == 409
     assert busy.headers["Retry-After"] == "1"
-    assert Organization.objects.filter(name="Effect").count() == 0
+    assert Effect.objects.filter(key="Effect").count() == 0
 
     with ThreadPoolExecutor(1) as pool:
         with app_db.transaction():
@@ -128,7 +128,7 @@ def test_twin__of_the_release_before__is_decided_by_the_row(live_db: None, app_d
         response = waiting.result(10)
 
     assert_refused(response, 409, "IDEMPOTENCY_KEY_IN_USE")
-    assert Organization.objects.filter(name="Effect").count() == 0
+    assert Effect.objects.filter(key="Effect").count() == 0
     assert_refused(caller.post(EFFECTS, BODY, key=KEY), 422, "IDEMPOTENCY_KEY_REUSED")
 
 

@@ -10,9 +10,9 @@ import pytest
 from django.test import Client
 
 from flagship.errors.catalogue import all_refusals
-from flagship.models import Organization
 from tests.asserts import assert_refused
 from tests.clients import ApiCaller
+from tests.drills.models import Effect
 
 pytestmark = [pytest.mark.urls("tests.integration.flagship.routes"), pytest.mark.django_db]
 
@@ -65,7 +65,7 @@ def test_refusal__of_any_origin__has_envelope_and_headers(
     caller: ApiCaller, method: str, path: str, body: Any, status: int, code: str
 ) -> None:
     # E-02, E-04
-    before = Organization.objects.count()
+    before = Effect.objects.count()
 
     response = caller.request(method, path, body)
 
@@ -74,9 +74,9 @@ def test_refusal__of_any_origin__has_envelope_and_headers(
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", told["timestamp"])
     assert told["correlationId"] == response.headers["x-correlation-id"]
     assert_headers(response)
-    leaks = ("secret", "Traceback", "constraint", "SELECT", "psycopg", "organization_name")
+    leaks = ("secret", "Traceback", "constraint", "SELECT", "psycopg", "attempt")
     assert not any(leak in response.content.decode() for leak in leaks)
-    assert Organization.objects.count() == before
+    assert Effect.objects.count() == before
 
 
 def test_method_not_allowed__anywhere__names_the_allowed_ones(caller: ApiCaller) -> None:

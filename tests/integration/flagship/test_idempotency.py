@@ -12,10 +12,11 @@ import pytest
 import redis
 from django.db.models import F
 
-from flagship.models import IdempotencyRecord, Organization
+from flagship.models import IdempotencyRecord
 from flagship.services.idempotency import KEPT_S, parse_key, prune_idempotency
 from tests.asserts import assert_refused
 from tests.clients import ApiCaller
+from tests.drills.models import Effect
 from tests.integration.flagship.conftest import new_caller
 
 pytestmark = [pytest.mark.urls("tests.integration.flagship.routes"), pytest.mark.django_db]
@@ -25,7 +26,7 @@ EFFECTS = "/v1/test/effects"
 
 
 def effects() -> int:
-    return Organization.objects.filter(name__startswith="Effect").count()
+    return Effect.objects.filter(key__startswith="Effect").count()
 
 
 def test_key__sent_twice__gives_the_same_bytes_and_one_effect(
