@@ -113,6 +113,9 @@ for _form in ("csv", "jsonl"):
         lambda g, tenant, n, form=_form: f"/v1/credits/statement.{form}",  # type: ignore[misc]
     )
 _asked("GET /v1/errors", lambda ground, tenant, n: "/v1/errors")
+CASES["GET /v1/idempotency/{key}"] = lambda ground, number: Ask(
+    "GET", f"/v1/idempotency/a-key-that-was-never-sent-{number}", right=(404,)
+)
 _asked("GET /v1/projects", lambda ground, tenant, n: "/v1/projects?limit=50")
 _asked(
     "GET /v1/projects/{project_id}",

@@ -73,9 +73,8 @@ def find_builds_of_keys(
     *, organization_id: uuid.UUID, key_hashes: Collection[str]
 ) -> dict[str, Build]:
     """Return the builds that these Idempotency-Keys have made, by the hash of the key."""
-    found = Build.objects.filter(
-        organization_id=organization_id, idempotency_key_hash__in=key_hashes
-    )
+    mine = Build.objects.for_organization(organization_id)
+    found = mine.filter(idempotency_key_hash__in=key_hashes)
     return {str(build.idempotency_key_hash): build for build in found}
 
 

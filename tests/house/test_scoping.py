@@ -36,7 +36,6 @@ UNSCOPED = {
             "list_account_ids",
         )
     },
-    "flagship/selectors/api_keys.py:find_api_client": "whose key it is, is what it finds out",
     "jobs/selectors/queues.py:_FACTS": "queues are the platform's; nobody's job is named",
     "jobs/selectors/queues.py:_TIMES": "queues are the platform's; nobody's job is named",
 }

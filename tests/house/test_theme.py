@@ -17,6 +17,7 @@ COPIED = {
     "unfold/helpers/app_list_badge.html": "bc002ff5a001fd04",
     "unfold/helpers/command.html": "ae6ce324d8536613",
     "unfold/helpers/empty_results.html": "5f4727a37a99da76",
+    "unfold/helpers/header_title.html": "b126ed2ab9ca1680",
     "unfold/helpers/search.html": "91996c27181d14ad",
     "unfold/helpers/welcomemsg.html": "e8eab02522ba2319",
     "unfold/layouts/skeleton.html": "66af9f0bb45f98ba",

@@ -17,6 +17,7 @@ from builds.models import BuildLogLine, Fetch, Project
 from flagship.api.documents import schema_json
 from flagship.models import ApiKey
 from flagship.services.api_keys import OPERATOR_SCOPES, SCOPES
+from flagship.services.idempotency import make_claim, store_answer
 from jobs.ids import new_id, public_id
 from jobs.models import TelemetryEvent
 from jobs.payloads import Probe
@@ -38,6 +39,7 @@ ROLES: Final[dict[str, tuple[str, ...]]] = {
 PREFIXES: Final = {
     **{"project": "proj", "idle_project": "proj", "source": "src", "idle_source": "src"},
     **{"build": "build", "ended_build": "build", "fetch": "fetch", "job": "job", "hold": "res"},
+    "key": "key",
 }
 SITE: Final = tar_gz({"index.html": b"<h1>Home</h1>"})
 
@@ -66,6 +68,7 @@ DAYS: Final = "since=2026-01-01&until=2026-02-01"
 
 CASES: Final[dict[Operation, Case]] = {
     ("GET", "/v1/errors"): Case(),
+    ("GET", "/v1/idempotency/{key}"): Case(path={"key": "key"}),
     ("GET", "/v1/audit-events"): Case(query="subjectId={build}"),
     ("GET", "/v1/projects"): Case(),
     ("POST", "/v1/projects"): Case({"name": "New"}, own=201),
@@ -88,7 +91,7 @@ CASES: Final[dict[Operation, Case]] = {
     ("GET", "/v1/builds/{build_id}/events"): Case(),
     ("POST", "/v1/builds/{build_id}/replay"): Case({"dryRun": True}, path=ENDED),
     ("GET", "/v1/builds/{build_id}/log"): Case(),
-    ("GET", "/v1/streams/builds/{build_id}/log"): Case(own=307),
+    ("GET", "/v1/streams/builds/{build_id}/log"): Case(own=421),
     ("POST", "/v1/estimate"): Case(ORDER),
     ("GET", "/v1/analytics/builds"): Case(query=DAYS),
     ("GET", "/v1/analytics/usage"): Case(query=DAYS),
@@ -113,7 +116,7 @@ CASES: Final[dict[Operation, Case]] = {
     ("POST", "/api/queues/{queue}/pause"): Case({"reason": "drill"}, path=QUEUE, by="operator"),
     ("POST", "/api/queues/{queue}/resume"): Case(path=QUEUE, own=409, by="operator"),
     ("GET", "/api/telemetry"): Case(),
-    ("GET", "/api/telemetry/stream"): Case(own=307),
+    ("GET", "/api/telemetry/stream"): Case(own=421),
     ("GET", "/api/worker/health"): Case(),
 }
 
@@ -184,8 +187,26 @@ def _make_rows(organization_id: uuid.UUID) -> dict[str, str]:
         "fetch": fetch.id,
         "job": enqueue(Probe(), organization_id=organization_id).id,
         "hold": make_hold(organization_id, 7).reservation_id,
+        "key": _use_key(organization_id),
     }
     return {name: public_id(PREFIXES[name], row) for name, row in rows.items()}
+
+
+def _use_key(organization_id: uuid.UUID) -> uuid.UUID:
+    """Let a key of the organization have an answer; return what the key is made of."""
+    named = new_id()
+    claim = make_claim(
+        organization_id=organization_id,
+        method="POST",
+        route="v1/credits/reserve",
+        target="/v1/credits/reserve",
+        media_type="application/json",
+        key=public_id(PREFIXES["key"], named),
+        body_sha256=b"",
+        request_id="req_of_a_key",
+    )
+    store_answer(claim=claim, status=201, headers={}, body=b"")
+    return named
 
 
 def unknown_names(names: Names) -> dict[str, str]:
@@ -244,8 +265,11 @@ class Answer:
     body: str
 
 
-# Made anew for each request.
-_OF_THE_REQUEST: Final = {"x-request-id", "x-correlation-id", "x-processing-time-ms"}
+# Made anew for each request, or counted on by it.
+_OF_THE_REQUEST: Final = {
+    *("x-request-id", "x-correlation-id", "x-processing-time-ms"),
+    *("ratelimit", "idempotency-expires"),
+}
 _TOLD_OF_IT: Final = {"requestId", "correlationId", "timestamp"}
 
 
