@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import cache
+from typing import Any
 
 from django.conf import settings
 from django.http import HttpResponse
@@ -65,6 +66,12 @@ class DocumentationView(SpectacularSwaggerView):
     authentication_classes = []
     permission_classes = []
     schema = None
+
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Show the page; no window of a login elsewhere has to reach it."""
+        response: Response = super().get(request, *args, **kwargs)
+        del response.headers["Cross-Origin-Opener-Policy"]
+        return response
 
 
 def schema_json() -> bytes:

@@ -30,6 +30,8 @@ FEATURES: Final = (
 HEADERS: Final = {
     "Permissions-Policy": ", ".join(f"{feature}=()" for feature in FEATURES),
     "Cross-Origin-Resource-Policy": "same-origin",
+    # Of old browsers; Django's own does not see what the middleware above it answers.
+    "X-Frame-Options": "DENY",
 }
 # A host as a policy can name it: IPv6 literals are not in its grammar.
 _NAMEABLE: Final = re.compile(r"[A-Za-z0-9.-]+(?::[0-9]+)?")

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from flagship.clients.outgoing import Conversation, Limits, parse_url
+from flagship.clients.outgoing import Conversation, Limits, conversation, parse_url
 from flagship.clients.outgoing.addresses import is_public
 from flagship.clients.outgoing.resolve import resolve
 from flagship.errors import AddressNotAllowed, RemoteAnswerRefused, RemoteUnreachable, UrlNotAllowed
@@ -67,6 +67,13 @@ def wires(monkeypatch: pytest.MonkeyPatch) -> Wires:
 
 
 @pytest.fixture
+def one_trust(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read the authorities once: 30 ms a call, and nobody here gets as far as to need them."""
+    trust = conversation._trust()
+    monkeypatch.setattr(conversation, "_trust", lambda: trust)
+
+
+@pytest.fixture
 def names(monkeypatch: pytest.MonkeyPatch) -> Resolver:
     return Resolver(monkeypatch)
 
@@ -79,8 +86,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitServer]:
 def call(url: str) -> bytes:
     """Call a URL as the platform calls those that clients name."""
     with (
-        Conversation(parse_url(url), Limits(total_s=5.0, connect_s=2.0)) as conversation,
-        conversation.ask("GET", "/", max_bytes=1000) as answer,
+        Conversation(parse_url(url), Limits(total_s=5.0, connect_s=2.0)) as spoken,
+        spoken.ask("GET", "/", max_bytes=1000) as answer,
     ):
         return answer.read()
 
@@ -171,12 +178,12 @@ def test_redirect__to_any_spelling__is_refused_and_not_followed(
     spelled = [host for host in hosts() if host.isascii()]
     with (
         visitors() as (port, came),
-        Conversation(parse_url(running.url()), Limits(total_s=120.0)) as conversation,
+        Conversation(parse_url(running.url()), Limits(total_s=120.0)) as spoken,
     ):
         for host, status in zip(spelled, statuses, strict=False):
             location = f"https://{host}:{port}/"
             running.instead = _answering(status, location)
-            with pytest.raises(RemoteAnswerRefused), conversation.ask("GET", "/", max_bytes=9):
+            with pytest.raises(RemoteAnswerRefused), spoken.ask("GET", "/", max_bytes=9):
                 pass
 
         assert came == []
@@ -190,7 +197,7 @@ def _answering(status: int, location: str) -> Any:
 
 @pytest.mark.parametrize("inside", ["127.0.0.1", "::1", "::ffff:127.0.0.1"])
 def test_name__that_turns_inward__is_never_followed(
-    inside: str, wires: Wires, names: Resolver, settings: Any
+    inside: str, wires: Wires, names: Resolver, one_trust: None, settings: Any
 ) -> None:
     # B-05: a resolver that answers public then private, 1,000 tries, seeded.
     turns = random.Random(inside)
