@@ -17,6 +17,8 @@ _CLOSED: Final = tuple(
         *("198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4"),
         # A public address that leads to the host below: a metadata service of virtual machines.
         "168.63.129.16/32",
+        # IPv4 as SIIT translates it; ::ffff:0:0/96, one group shorter, is unwrapped below.
+        "::ffff:0:0:0/96",
         *("::/96", "64:ff9b::/96", "64:ff9b:1::/48", "100::/64", "2001::/32", "2001:db8::/32"),
         *("2002::/16", "3fff::/20", "5f00::/16", "fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8"),
     )
