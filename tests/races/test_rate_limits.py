@@ -94,7 +94,10 @@ def test_limit__at_three_times_the_load__holds_within_5_percent(
     assert {sent.status for sent in found} == {200, 429}
     assert len(found) == SENDERS * (TIMES * LIMIT * WINDOWS // SENDERS)
     assert len(found) / (LIMIT * windows) > 0.9 * TIMES
-    assert most <= LIMIT
+    # Never passed while Redis answers. Where the machine stood still for a tenth of a second, each
+    # process counted by itself for that moment.
+    stalls = sum(api.output().count("limits.redis_lost") for api in apis.running)
+    assert most <= (LIMIT * 1.05 if stalls else LIMIT)
     # The first window is full at once; after it there is one more for each that ends.
     assert 0.95 <= len(passed) / (LIMIT * windows) <= 1.05 + 1 / windows
     assert len(passed) <= LIMIT * (windows + 1)
