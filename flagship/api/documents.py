@@ -69,7 +69,7 @@ class DocumentationView(SpectacularSwaggerView):
 
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Show the page; no window of a login elsewhere has to reach it."""
-        response: Response = super().get(request, *args, **kwargs)
+        response: Response = super().get(request, *args, **kwargs)  # type: ignore[no-untyped-call]
         del response.headers["Cross-Origin-Opener-Policy"]
         return response
 
