@@ -14,6 +14,8 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 
+from flagship.errors.envelope import speaks_json
+
 POLICY: Final = "Content-Security-Policy"
 # Data, downloads, refusals: shown as a page they may do nothing.
 NOTHING: Final = (
@@ -70,8 +72,7 @@ class BrowserMiddleware:
 def with_rules(request: HttpRequest, response: Response) -> Response:
     """Add the headers that the response does not have."""
     if not response.has_header(POLICY):
-        is_page = response.headers.get("Content-Type", "").startswith("text/html")
-        rules = page_rules(_place_of(request)) if is_page else NOTHING
+        rules = page_rules(_place_of(request)) if _is_page(request, response) else NOTHING
         response.headers[POLICY] = "; ".join((*rules, *_reporting()))
     for header, value in HEADERS.items():
         response.headers.setdefault(header, value)
@@ -100,6 +101,13 @@ def page_rules(place: str) -> tuple[str, ...]:
         "base-uri 'none'",
         "frame-ancestors 'none'",
     )
+
+
+def _is_page(request: HttpRequest, response: Response) -> bool:
+    """Tell whether people see it; an error of the API becomes the envelope further out."""
+    is_enveloped = response.status_code >= 400 and speaks_json(request.path_info)
+    is_html = response.headers.get("Content-Type", "").startswith("text/html")
+    return is_html and not is_enveloped
 
 
 def _place_of(request: HttpRequest) -> str:
