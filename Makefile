@@ -40,7 +40,7 @@ attack: .venv/.ready ## Attack builds and credits, then without each of their gu
 	$(BIN)/python -m tests.attack $(ARGS)
 
 soak: .venv/.ready ## Run the kill and race tests and the histories at full size
-	FLAGSHIP_SOAK=1 $(BIN)/python -m pytest -o timeout=3600 tests/faults tests/races tests/histories $(ARGS)
+	FLAGSHIP_SOAK=1 $(BIN)/python -m pytest -o timeout=3600 tests/faults tests/races tests/histories tests/browser $(ARGS)
 
 bench: .venv/.ready ## Measure the work engine beside Oban, Celery and rq, or ARGS=hundred_probes
 	$(BIN)/python -m bench $(or $(ARGS),jobs --quick --keep .flagship/bench/jobs.json)

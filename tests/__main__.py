@@ -29,6 +29,7 @@ APART: Final = (
     "tests/faults/test_worker_stop.py",
     "tests/faults/test_system.py",
     "tests/walks",
+    "tests/browser",
 )
 """What the first lane runs; the second runs all the rest, so that nothing can be forgotten."""
 NOTHING_RAN: Final = 5

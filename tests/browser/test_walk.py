@@ -17,13 +17,14 @@ from tests.browser.reports import Reports
 from tests.browser.steps import log_in
 from tests.browser.test_pages import PHONE, root
 from tests.processes import wait_until
+from tests.soak import full
 
 WIDTHS = {"wide": {"width": 1440, "height": 900}, "phone": PHONE}
+CORNERS = [("dark", "wide"), ("light", "phone"), ("light", "wide"), ("dark", "phone")]
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("scheme", "width"), CORNERS[: full(2, len(CORNERS))])
 def test_page__of_every_kind__keeps_to_the_policy_and_shuts_nobody_out(
     scheme: str, width: str, visit: Callable[..., Page]
 ) -> None:
