@@ -269,7 +269,8 @@ def test_stream__with_redis_away__is_told_by_polling(
 ) -> None:
     # O-02
     streams = Streams(processes, REDIS_URL="redis://127.0.0.1:1/0")
-    with streams.open(api) as response:
+    # The process tells of its own trouble as well.
+    with streams.open(api, "name=a.*") as response:
         found = blocks(response)
         begun(found)
         telemetry.publish("a.polled")
