@@ -37,7 +37,7 @@ def rules_of(answer: Any) -> dict[str, str]:
 @pytest.mark.parametrize("path", [*PAGES, *OTHERS])
 def test_answer__of_any_kind__says_what_its_page_may_do(path: str) -> None:
     # E-02, E-08
-    answer = Client().get(path)
+    answer: Any = Client().get(path)
 
     if answer.streaming:  # a file that would stay open
         list(answer.streaming_content)
