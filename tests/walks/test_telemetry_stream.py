@@ -297,4 +297,6 @@ def test_stream__of_a_sink_that_is_set_back__tells_and_goes_on(
             continue
         assert told["event"] == "gap"
         telemetry.publish("a.fourth")
-        assert events(found, 1)[0][1] == "a.fourth"
+        # The third fell into the gap, or came after it was seen.
+        name = events(found, 1)[0][1]
+        assert (events(found, 1)[0][1] if name == "a.third" else name) == "a.fourth"
