@@ -53,6 +53,8 @@ SESSION_COOKIE_NAME = f"{_host}sessionid"
 CSRF_COOKIE_NAME = f"{_host}csrftoken"
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+# The only login is the console's; where nobody says where to go, it leads there.
+LOGIN_URL, LOGIN_REDIRECT_URL = "admin:login", "admin:index"
 # A login lasts so long at most, and so long without a request.
 SESSION_COOKIE_AGE = env.int("SESSION_LIFETIME_S", 8 * 3600, validate=validate.Range(min=60))
 SESSION_IDLE_S = env.int("SESSION_IDLE_S", 30 * 60, validate=validate.Range(min=60))

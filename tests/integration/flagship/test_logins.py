@@ -56,6 +56,14 @@ def test_login__right__lets_in_and_is_audited(ana: User) -> None:
     assert dict(counted) == {"pair": 0, "name": 0, "address": 0}
 
 
+def test_login__opened_by_its_own_address__leads_to_the_console(ana: User) -> None:
+    # D-02
+    form = {"username": "ana", "password": PASSWORD}
+    answer = Client().post("/admin/login/", form)
+
+    assert (answer.status_code, answer.headers["Location"]) == (302, "/admin/")
+
+
 def test_login__wrong_five_times__is_then_not_even_looked_at(ana: User, monkeypatch: Any) -> None:
     looked = Counter[str]()
     real = User.check_password
