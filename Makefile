@@ -8,7 +8,7 @@ NO_DATABASE := DATABASE_URL=postgresql://127.0.0.1:1/none FLAGSHIP_SECRET_KEY=on
 # Every command starts processes of its own; what is compiled once is kept for them.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo up test check faults attack soak bench clean
+.PHONY: help demo up test check faults attack fuzz soak bench clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -38,6 +38,10 @@ faults: .venv/.ready ## Strike jobs at every boundary, break both servers; ends 
 
 attack: .venv/.ready ## Attack builds and credits, then without each of their guards; ends with one line of JSON
 	$(BIN)/python -m tests.attack $(ARGS)
+
+# A tenth of the full size unless FULL=1; SEED=n repeats a run, ARGS="--case n" one raw request.
+fuzz: .venv/.ready ## Send nonsense to every operation over HTTP (FULL=1, SEED=n); ends with one line of JSON
+	$(BIN)/python -m tests.fuzz $(if $(FULL),--full) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 soak: .venv/.ready ## Run the kill and race tests and the histories at full size
 	FLAGSHIP_SOAK=1 $(BIN)/python -m pytest -o timeout=3600 tests/faults tests/races tests/histories tests/browser $(ARGS)

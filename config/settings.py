@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,7 @@ MIDDLEWARE = [
     "flagship.middleware.sessions.SessionLimitsMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "flagship.middleware.old_paths.OldPathsMiddleware",
     "flagship.middleware.body_limit.BodyLimitMiddleware",
     "flagship.middleware.api_key.ApiKeyMiddleware",
     "flagship.middleware.rate_limit.RateLimitMiddleware",
@@ -176,16 +178,23 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["flagship.api.parsers.StrictJsonParser"],
     "DEFAULT_METADATA_CLASS": None,
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "flagship.api.negotiation.Negotiation",
+    "URL_FORMAT_OVERRIDE": None,
     "DEFAULT_SCHEMA_CLASS": "flagship.api.schema.FlagShipAutoSchema",
     "EXCEPTION_HANDLER": "flagship.api.exception_handler.handle_exception",
     "UNAUTHENTICATED_USER": None,
     "DATETIME_FORMAT": "%Y-%m-%dT%H:%M:%S.%fZ",
 }
+# Paths under /api answer as those under /v1 do, and say so: since when they are not the ones to
+# use (RFC 9745), and when they may go (RFC 8594).
+OLD_PATHS_DEPRECATED_AT = datetime(2026, 11, 22, tzinfo=UTC)
+OLD_PATHS_SUNSET_AT = datetime(2027, 12, 1, tzinfo=UTC)
 SPECTACULAR_SETTINGS = {
     "TITLE": "FlagShip",
     "DESCRIPTION": "Builds, credits and jobs over HTTP.",
     "VERSION": VERSION,
     "SERVE_INCLUDE_SCHEMA": False,
+    "SORT_OPERATIONS": "flagship.api.schema.old_paths_last",
     # Enumerations stay where they are used: names for them would have to be kept by hand.
     "POSTPROCESSING_HOOKS": [],
     "SWAGGER_UI_DIST": "SIDECAR",

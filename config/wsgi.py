@@ -7,9 +7,10 @@ import os
 from django.core.wsgi import get_wsgi_application
 
 from flagship.checks import refuse_to_serve
+from flagship.middleware.wsgi import ReadableContentType
 from jobs.clients.wall import close_by_default
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-application = get_wsgi_application()
+application = ReadableContentType(get_wsgi_application())
 close_by_default()
 refuse_to_serve()

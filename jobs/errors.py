@@ -98,7 +98,7 @@ class InvalidPayload(Refusal):
     code = "INVALID_PAYLOAD"
     status = 422
     title = "The payload does not match the schema of its kind."
-    next_step = "Correct the field named in data.field; GET /api/jobs/kinds has the schemas."
+    next_step = "Correct the field named in data.field; GET /v1/jobs/kinds has the schemas."
     example = {
         "kind": "jobs.probe",
         "field": "sleep_s",
@@ -122,7 +122,7 @@ class JobNotFound(Refusal):
     code = "JOB_NOT_FOUND"
     status = 404
     title = "The job does not exist."
-    next_step = "Check the id; list your jobs with GET /api/jobs."
+    next_step = "Check the id; list your jobs with GET /v1/jobs."
 
 
 class JobAlreadyFinished(Refusal):
@@ -262,7 +262,7 @@ class StreamElsewhere(Refusal):
     title = "Event streams are served by another process."
     next_step = "Open data.streamUrl with the same headers."
     example: ClassVar[dict[str, Any]] = {
-        "streamUrl": "https://flagship.example/api/telemetry/stream"
+        "streamUrl": "https://flagship.example/v1/telemetry/stream"
     }
 
     def __init__(self, stream_url: str) -> None:

@@ -30,3 +30,8 @@ def parse_public_id(prefix: str, text: str) -> uuid.UUID:
     if head != prefix or not separator or len(digits) != 32 or digits.strip("0123456789abcdef"):
         raise MalformedId(f"expected {prefix}_ and 32 lower-case hex digits")
     return uuid.UUID(hex=digits)
+
+
+def id_pattern(prefix: str) -> str:
+    """Return the regular expression of such ids, as JSON Schema has it."""
+    return f"^{prefix}_[0-9a-f]{{32}}$"

@@ -5,6 +5,7 @@ A case is called before its requests are sent, once for each; what it makes is n
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import os
@@ -31,7 +32,12 @@ from bench.api.requests import Ask
 Case = Callable[[Ground, int], Ask]
 
 CASES: Final[dict[str, Case]] = {}
-STREAMS: Final = ("GET /api/telemetry/stream", "GET /v1/streams/builds/{build_id}/log")
+STREAMS: Final = (
+    "GET /v1/telemetry/stream",
+    "GET /api/telemetry/stream",
+    "GET /v1/streams/builds/{build_id}/log",
+)
+OLD_NOUNS: Final = ("jobs", "queues", "telemetry", "worker")
 BATCH: Final = 5
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
@@ -80,15 +86,13 @@ def _turned(ground: Ground, among: list[Any]) -> Any:
 
 # --- Questions ----------------------------------------------------------------------------------
 
-_asked("GET /api/jobs", lambda ground, tenant, n: "/api/jobs?limit=50")
-_asked(
-    "GET /api/jobs/{job_id}", lambda g, tenant, n: f"/api/jobs/job_{_turned(g, tenant.jobs).hex}"
-)
-_asked("GET /api/jobs/kinds", lambda ground, tenant, n: "/api/jobs/kinds")
-_asked("GET /api/queues", lambda ground, tenant, n: "/api/queues")
-_asked("GET /api/telemetry", lambda ground, tenant, n: "/api/telemetry?limit=50")
-_asked("GET /api/telemetry/stream", lambda ground, tenant, n: "/api/telemetry/stream?after=0")
-_asked("GET /api/worker/health", lambda ground, tenant, n: "/api/worker/health")
+_asked("GET /v1/jobs", lambda ground, tenant, n: "/v1/jobs?limit=50")
+_asked("GET /v1/jobs/{job_id}", lambda g, tenant, n: f"/v1/jobs/job_{_turned(g, tenant.jobs).hex}")
+_asked("GET /v1/jobs/kinds", lambda ground, tenant, n: "/v1/jobs/kinds")
+_asked("GET /v1/queues", lambda ground, tenant, n: "/v1/queues")
+_asked("GET /v1/telemetry", lambda ground, tenant, n: "/v1/telemetry?limit=50")
+_asked("GET /v1/telemetry/stream", lambda ground, tenant, n: "/v1/telemetry/stream?after=0")
+_asked("GET /v1/worker/health", lambda ground, tenant, n: "/v1/worker/health")
 for _noun in ("builds", "segments", "usage"):
     _asked(
         f"GET /v1/analytics/{_noun}",
@@ -113,6 +117,7 @@ for _form in ("csv", "jsonl"):
         lambda g, tenant, n, form=_form: f"/v1/credits/statement.{form}",  # type: ignore[misc]
     )
 _asked("GET /v1/errors", lambda ground, tenant, n: "/v1/errors")
+_asked("GET /v1/errors/{code}", lambda ground, tenant, n: "/v1/errors/NOT_FOUND")
 CASES["GET /v1/idempotency/{key}"] = lambda ground, number: Ask(
     "GET", f"/v1/idempotency/a-key-that-was-never-sent-{number}", right=(404,)
 )
@@ -259,37 +264,37 @@ def _release(ground: Ground, number: int) -> Ask:
 # --- Jobs and queues ----------------------------------------------------------------------------
 
 
-@case("POST /api/jobs")
+@case("POST /v1/jobs")
 def _job(ground: Ground, number: int) -> Ask:
-    asked = _sent("POST", "/api/jobs", {"kind": "jobs.probe", "payload": {}}, 202)
+    asked = _sent("POST", "/v1/jobs", {"kind": "jobs.probe", "payload": {}}, 202)
     # An organization may have so many at a time, and none of them runs here.
     return Ask(asked.method, asked.path, asked.body, right=asked.right, undo=_cancelled)
 
 
 def _cancelled(answered: bytes) -> Ask:
-    return Ask("DELETE", f"/api/jobs/{json.loads(answered)['id']}")
+    return Ask("DELETE", f"/v1/jobs/{json.loads(answered)['id']}")
 
 
-@case("DELETE /api/jobs/{job_id}")
+@case("DELETE /v1/jobs/{job_id}")
 def _cancel_job(ground: Ground, number: int) -> Ask:
-    return Ask("DELETE", f"/api/jobs/job_{new_job(ground.of(number)).hex}")
+    return Ask("DELETE", f"/v1/jobs/job_{new_job(ground.of(number)).hex}")
 
 
-@case("POST /api/queues/{queue}/pause")
+@case("POST /v1/queues/{queue}/pause")
 def _pause(ground: Ground, number: int) -> Ask:
     queue = _queue(number)
     _stand(queue, is_paused=False)
-    pause = _sent("POST", f"/api/queues/{queue}/pause", {"reason": "bench"})
-    resume = _sent("POST", f"/api/queues/{queue}/resume")
+    pause = _sent("POST", f"/v1/queues/{queue}/pause", {"reason": "bench"})
+    resume = _sent("POST", f"/v1/queues/{queue}/resume")
     return Ask(pause.method, pause.path, pause.body, undo=lambda answered: resume)
 
 
-@case("POST /api/queues/{queue}/resume")
+@case("POST /v1/queues/{queue}/resume")
 def _resume(ground: Ground, number: int) -> Ask:
     queue = _queue(number)
     _stand(queue, is_paused=True)
-    pause = _sent("POST", f"/api/queues/{queue}/pause", {"reason": "bench"})
-    return Ask("POST", f"/api/queues/{queue}/resume", undo=lambda answered: pause)
+    pause = _sent("POST", f"/v1/queues/{queue}/pause", {"reason": "bench"})
+    return Ask("POST", f"/v1/queues/{queue}/resume", undo=lambda answered: pause)
 
 
 def _queue(number: int) -> str:
@@ -309,3 +314,25 @@ def _stand(queue: str, *, is_paused: bool) -> None:
         pause_queue(queue=queue, actor=ACTOR, reason="bench")
     else:
         resume_queue(queue=queue, actor=ACTOR)
+
+
+# --- Old paths ----------------------------------------------------------------------------------
+
+
+def _at_old_path(made: Case) -> Case:
+    """Return a case that asks the same at the path that a client of old knows."""
+
+    def ask(ground: Ground, number: int) -> Ask:
+        asked = made(ground, number)
+        return dataclasses.replace(asked, path=asked.path.replace("/v1/", "/api/", 1))
+
+    return ask
+
+
+CASES.update(
+    {
+        name.replace("/v1/", "/api/", 1): _at_old_path(made)
+        for name, made in CASES.items()
+        if name.split("/")[2] in OLD_NOUNS
+    }
+)

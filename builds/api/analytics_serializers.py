@@ -8,6 +8,7 @@ from typing import Any, Final
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from builds.api import examples
 from builds.segments import SEGMENTS
 from builds.selectors.analytics import PERCENTILES, BuildSums
 from flagship.api.serializers import StrictSerializer
@@ -98,6 +99,8 @@ class AnalyticsAnswer(StrictSerializer):
 class BuildAnalyticsSerializer(AnalyticsAnswer):
     """Builds of a period: together, by builder, over time."""
 
+    example = examples.BUILD_ANALYTICS
+
     totals = BuildSumsSerializer(source="found.totals")
     by_builder = BuilderSumsSerializer(source="found.by_builder", many=True)
     series = IntervalSumsSerializer(source="found.series", many=True)
@@ -136,6 +139,8 @@ class OtherUsersSerializer(StrictSerializer):
 class UsageAnalyticsSerializer(AnalyticsAnswer):
     """Credits of a period: by operation, by user, over time."""
 
+    example = examples.USAGE_ANALYTICS
+
     segment = serializers.ChoiceField(
         list(SEGMENTS), source="found.segment", help_text="By the charges of the last 30 days."
     )
@@ -160,6 +165,8 @@ class SegmentPointSerializer(PointSerializer):
 
 class SegmentAnalyticsSerializer(AnalyticsAnswer):
     """Credits of a period over all organizations: by segment, over time."""
+
+    example = examples.SEGMENT_ANALYTICS
 
     by_segment = SegmentSerializer(source="found.by_segment", many=True)
     series = SegmentPointSerializer(source="found.series", many=True)

@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from builds.api import examples
 from builds.api.serializers import BuildOrderSerializer, BuildSerializer
 from builds.errors import (
     BatchExceedsMaxActive,
@@ -21,7 +22,7 @@ from builds.errors import (
 )
 from builds.services.batch import MAX_ITEMS, BatchItem, Placed, create_batch
 from builds.services.submit import BuildOrder
-from credits.errors import InsufficientCredits
+from credits.errors import AccountNotFound, InsufficientCredits
 from flagship.api.authentication import caller_of
 from flagship.api.serializers import StrictSerializer, read_body
 from flagship.errors.idempotency import IdempotencyKeyExpired
@@ -42,6 +43,8 @@ class BatchItemSerializer(BuildOrderSerializer):
 
 class BatchOrderSerializer(StrictSerializer):
     """Builds to be made together."""
+
+    example = examples.BATCH_ORDER
 
     items = serializers.ListField(
         child=BatchItemSerializer(), allow_empty=False, max_length=MAX_ITEMS
@@ -69,6 +72,8 @@ class BatchItemAnswer(StrictSerializer):
 class BatchAnswer(StrictSerializer):
     """What became of a batch; the items in the order of the request."""
 
+    example = examples.BATCH
+
     items = BatchItemAnswer(many=True)
     created_count = serializers.IntegerField()
     existing_count = serializers.IntegerField()
@@ -88,6 +93,7 @@ class BuildBatch(APIView):
             BatchExceedsMaxActive,
             BuildAlreadyRunning,
             InsufficientCredits,
+            AccountNotFound,
             IdempotencyKeyExpired,
         )
     }

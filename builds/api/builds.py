@@ -30,7 +30,7 @@ from builds.models import Build
 from builds.selectors.builds import BuildFilter, get_build, list_builds, read_log
 from builds.services.cancel import cancel_build
 from builds.services.submit import BuildOrder, create_build, rebuild
-from credits.errors import InsufficientCredits
+from credits.errors import AccountNotFound, InsufficientCredits
 from flagship.api.authentication import caller_of
 from flagship.api.pagination import CursorPage
 from flagship.api.schema import page_of
@@ -51,6 +51,7 @@ class BuildList(APIView):
             BuilderOptionsInvalid,
             BuildAlreadyRunning,
             InsufficientCredits,
+            AccountNotFound,
             IdempotencyKeyExpired,
         )
     }
@@ -82,6 +83,7 @@ class BuildDetail(APIView):
     """One build."""
 
     scopes = {"GET": "builds:read"}
+    refusals = {"GET": (BuildNotFound,)}
 
     @extend_schema(responses=BuildSerializer)
     def get(self, request: Request, build_id: str) -> Response:
@@ -118,8 +120,12 @@ class BuildRebuild(APIView):
         "POST": (
             BuildNotFound,
             BuildStillActive,
+            SourceNotFound,
+            UnknownBuilder,
+            BuilderOptionsInvalid,
             BuildAlreadyRunning,
             InsufficientCredits,
+            AccountNotFound,
             IdempotencyKeyExpired,
         )
     }
@@ -140,6 +146,7 @@ class BuildLog(APIView):
     """What the builder of one build said."""
 
     scopes = {"GET": "builds:read"}
+    refusals = {"GET": (BuildNotFound,)}
 
     @extend_schema(parameters=[LogQuery], responses=LogPage)
     def get(self, request: Request, build_id: str) -> Response:

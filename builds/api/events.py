@@ -8,6 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from builds.api import examples
 from builds.api.builds import read_log_query
 from builds.api.fields import PublicIdField, parse_path_id
 from builds.api.serializers import STATES, LogQuery
@@ -35,6 +36,8 @@ class EventSerializer(StrictSerializer):
 class EventPage(StrictSerializer):
     """A piece of a build's events. Read on with `after=lastSeq`; numbers have no gaps."""
 
+    example = examples.EVENTS
+
     items = EventSerializer(many=True)
     last_seq = serializers.IntegerField()
     has_more = serializers.BooleanField(help_text="There are more right now.")
@@ -43,6 +46,8 @@ class EventPage(StrictSerializer):
 
 class ReplayOrder(StrictSerializer):
     """What to replay; tried without effect unless told otherwise."""
+
+    example = examples.REPLAY_ORDER
 
     from_seq = serializers.IntegerField(required=False, default=1, min_value=1, max_value=2**31 - 1)
     dry_run = serializers.BooleanField(required=False, default=True)
@@ -68,6 +73,8 @@ class ReplayedEvent(StrictSerializer):
 
 class ReplayAnswer(StrictSerializer):
     """What a replay does, or would do."""
+
+    example = examples.REPLAY
 
     build_id = PublicIdField("build")
     state = serializers.ChoiceField(STATES)

@@ -23,7 +23,10 @@ class FetchList(APIView):
     """The fetches of a project."""
 
     scopes = {"GET": "builds:read", "POST": "builds:write"}
-    refusals = {"POST": (UrlNotAllowed, RefInvalid, FetchAlreadyRunning)}
+    refusals = {
+        "GET": (ProjectNotFound,),
+        "POST": (ProjectNotFound, UrlNotAllowed, RefInvalid, FetchAlreadyRunning),
+    }
 
     @extend_schema(parameters=[PageQuery], responses=page_of(FetchSerializer))
     def get(self, request: Request, project_id: str) -> Response:
@@ -53,6 +56,7 @@ class FetchDetail(APIView):
     """One fetch."""
 
     scopes = {"GET": "builds:read"}
+    refusals = {"GET": (ProjectNotFound, FetchNotFound)}
 
     @extend_schema(responses=FetchSerializer)
     def get(self, request: Request, project_id: str, fetch_id: str) -> Response:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+from drf_spectacular.extensions import OpenApiSerializerFieldExtension
 from rest_framework import serializers
 
 from jobs.errors import Refusal
-from jobs.ids import MalformedId, parse_public_id, public_id
+from jobs.ids import MalformedId, id_pattern, parse_public_id, public_id
 
 
 class PublicIdField(serializers.CharField):
@@ -29,6 +30,16 @@ class PublicIdField(serializers.CharField):
     def to_representation(self, value: Any) -> str:
         """Write an id."""
         return public_id(self.prefix, value)
+
+
+class PublicIdShape(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]  # its metaclass is untyped
+    """Tells the documentation what such an id looks like."""
+
+    target_class = PublicIdField
+
+    def map_serializer_field(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
+        """Return its JSON Schema."""
+        return {"type": "string", "pattern": id_pattern(self.target.prefix)}
 
 
 class IdListField(serializers.CharField):

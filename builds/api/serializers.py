@@ -7,7 +7,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from builds.api import addresses
+from builds.api import addresses, examples
 from builds.api.fields import IdListField, PublicIdField
 from builds.models import Build, Fetch, Project
 from builds.models.project import MAX_ACTIVE_LIMIT, SLUG_PATTERN
@@ -21,6 +21,8 @@ STATES = [state.value for state in BuildState]
 class ProjectFields(StrictSerializer):
     """What a client decides about a project."""
 
+    example = examples.PROJECT_FIELDS
+
     name = serializers.CharField(max_length=100)
     max_active = serializers.IntegerField(default=1, min_value=1, max_value=MAX_ACTIVE_LIMIT)
     newest_wins = serializers.BooleanField(
@@ -32,11 +34,15 @@ class ProjectFields(StrictSerializer):
 class ProjectCreation(ProjectFields):
     """A new project; its slug is made from the name where none is given."""
 
+    example = examples.PROJECT_CREATION
+
     slug = serializers.RegexField(SLUG_PATTERN, required=False, max_length=50)
 
 
 class ProjectPatch(StrictSerializer):
     """Fields to change; what is left out stays."""
+
+    example = examples.PROJECT_PATCH
 
     name = serializers.CharField(max_length=100, required=False)
     max_active = serializers.IntegerField(required=False, min_value=1, max_value=MAX_ACTIVE_LIMIT)
@@ -46,6 +52,8 @@ class ProjectPatch(StrictSerializer):
 
 class ProjectSerializer(StrictSerializer):
     """A project as clients see it."""
+
+    example = examples.PROJECT
 
     id = PublicIdField("proj")
     name = serializers.CharField()
@@ -72,12 +80,16 @@ class ProjectBatchQuery(StrictSerializer):
 class ProjectBatchAnswer(StrictSerializer):
     """Projects in the order asked for; `missing` names the ids that are none of the caller's."""
 
+    example = examples.PROJECT_BATCH
+
     items = ProjectSerializer(many=True)
     missing = serializers.ListField(child=PublicIdField("proj"))
 
 
 class SourceSerializer(StrictSerializer):
     """An uploaded archive as clients see it."""
+
+    example = examples.SOURCE
 
     id = PublicIdField("src")
     project_id = PublicIdField("proj")
@@ -103,6 +115,8 @@ _ERROR = BuildErrorSerializer()
 class FetchOrder(StrictSerializer):
     """A commit to be fetched; without a ref that of the repository's default branch."""
 
+    example = examples.FETCH_ORDER
+
     url = serializers.CharField(max_length=500, help_text="https, without user, query or port.")
     ref = serializers.CharField(
         required=False, max_length=200, help_text="A branch, a tag or a commit's 40 digits."
@@ -111,6 +125,8 @@ class FetchOrder(StrictSerializer):
 
 class FetchSerializer(StrictSerializer):
     """A fetch as clients see it; `sourceId` and `commit` are there once it is ready."""
+
+    example = examples.FETCH
 
     id = PublicIdField("fetch")
     project_id = PublicIdField("proj")
@@ -135,6 +151,8 @@ class FetchSerializer(StrictSerializer):
 class BuildOrderSerializer(StrictSerializer):
     """A build to be made; without a builder the project's default is used."""
 
+    example = examples.BUILD_ORDER
+
     project_id = PublicIdField("proj")
     source_id = PublicIdField("src")
     builder = serializers.CharField(required=False, max_length=50)
@@ -143,6 +161,8 @@ class BuildOrderSerializer(StrictSerializer):
 
 class EstimateQuestion(StrictSerializer):
     """A build that may be submitted: of a source, or of one of a size that is yet to come."""
+
+    example = examples.ESTIMATE_QUESTION
 
     project_id = PublicIdField("proj")
     source_id = PublicIdField("src", required=False)
@@ -163,6 +183,8 @@ class EstimateQuestion(StrictSerializer):
 
 class EstimateSerializer(StrictSerializer):
     """What a build is expected to cost."""
+
+    example = examples.ESTIMATE
 
     builder = serializers.CharField()
     low_credits = serializers.IntegerField(source="estimate.low", help_text="One in ten is below.")
@@ -210,6 +232,8 @@ _ARTIFACT = ArtifactSerializer()
 
 class BuildSerializer(StrictSerializer):
     """A build as clients see it; `state` is where it stands now."""
+
+    example = examples.BUILD
 
     id = PublicIdField("build")
     project_id = PublicIdField("proj")
@@ -293,6 +317,8 @@ class LogLineSerializer(StrictSerializer):
 
 class LogPage(StrictSerializer):
     """A piece of a log. Read on with `after=lastSeq` until `isComplete`."""
+
+    example = examples.LOG
 
     items = LogLineSerializer(many=True)
     last_seq = serializers.IntegerField()

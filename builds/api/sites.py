@@ -80,7 +80,8 @@ def find_answer(request: HttpRequest, name: str, path: str) -> HttpResponseBase:
 
 def find_version(name: str, path: str) -> tuple[Build | None, str]:
     """Return the build behind an address, and the path inside of it."""
-    project = find_published_project(name=name)
+    # No name has a NUL, and no database can be asked for one.
+    project = None if "\x00" in name else find_published_project(name=name)
     if project is None:
         return None, path
     if not path.startswith("@"):

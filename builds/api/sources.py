@@ -17,7 +17,15 @@ from rest_framework.views import APIView
 
 from builds.api.fields import parse_path_id
 from builds.api.serializers import SourceSerializer
-from builds.errors import ProjectNotFound, UploadInvalid
+from builds.errors import (
+    ArchiveBomb,
+    ArchiveInvalid,
+    ArchiveTooLarge,
+    ArchiveTooManyFiles,
+    ArchiveUnsafeEntry,
+    ProjectNotFound,
+    UploadInvalid,
+)
 from builds.services.sources import add_source
 from flagship.api.authentication import caller_of
 
@@ -67,6 +75,17 @@ class SourceList(APIView):
     """The archives of a project."""
 
     scopes = {"POST": "builds:write"}
+    refusals = {
+        "POST": (
+            ProjectNotFound,
+            UploadInvalid,
+            ArchiveTooLarge,
+            ArchiveInvalid,
+            ArchiveUnsafeEntry,
+            ArchiveTooManyFiles,
+            ArchiveBomb,
+        )
+    }
     parser_classes = [GzipParser, LegacyGzipParser, ZipParser, BinaryParser, MultiPartParser]
     # Read by the edge: other routes take far less.
     body_limit_bytes = settings.SOURCE_ARCHIVE_BYTES + MULTIPART_BYTES

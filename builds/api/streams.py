@@ -19,11 +19,12 @@ from django.core.handlers.asgi import ASGIRequest
 from django.db import close_old_connections
 from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from builds.api.addresses import stream_url
+from builds.api.examples import LOG_STREAM
 from builds.api.fields import parse_path_id
 from builds.api.serializers import LogLineSerializer
 from builds.errors import BuildNotFound
@@ -49,14 +50,18 @@ class BuildLogStream(APIView):
     """A build's log as it is written."""
 
     scopes = {"GET": "builds:read"}
-    refusals = {"GET": (StreamElsewhere, TooManyStreams)}
+    refusals = {"GET": (BuildNotFound, StreamElsewhere, TooManyStreams)}
     renderer_classes = [EventStreamRenderer]
 
     @extend_schema(
         parameters=[
             OpenApiParameter("Last-Event-ID", OpenApiTypes.INT, OpenApiParameter.HEADER),
         ],
-        responses={(200, "text/event-stream"): OpenApiTypes.STR},
+        responses={
+            (200, "text/event-stream"): OpenApiResponse(
+                OpenApiTypes.STR, "Server-sent events.", examples=[LOG_STREAM]
+            )
+        },
     )
     def get(self, request: Request, build_id: str) -> HttpResponseBase:
         """Follow a log from its start, or from behind Last-Event-ID."""

@@ -6,11 +6,13 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any
 
+from drf_spectacular.extensions import OpenApiSerializerFieldExtension
 from rest_framework import serializers
 
+from credits.api import examples
 from credits.states import MAX_AMOUNT_CREDITS, EntryKind
 from flagship.api.serializers import PageQuery, StrictSerializer
-from jobs.ids import MalformedId, parse_public_id, public_id
+from jobs.ids import MalformedId, id_pattern, parse_public_id, public_id
 
 
 class ReservationIdField(serializers.CharField):
@@ -31,8 +33,20 @@ class ReservationIdField(serializers.CharField):
         return public_id("res", uuid.UUID(str(value)))
 
 
+class ReservationIdShape(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]  # its metaclass is untyped
+    """Tells the documentation what such an id looks like."""
+
+    target_class = ReservationIdField
+
+    def map_serializer_field(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
+        """Return its JSON Schema."""
+        return {"type": "string", "pattern": id_pattern("res")}
+
+
 class ReserveBody(StrictSerializer):
     """What to reserve, and for which build."""
+
+    example = examples.RESERVE
 
     build_id = serializers.CharField(max_length=100)
     estimated_credits = serializers.IntegerField(min_value=1, max_value=MAX_AMOUNT_CREDITS)
@@ -48,6 +62,8 @@ class ReserveBody(StrictSerializer):
 class ReserveAnswer(StrictSerializer):
     """The hold; `expires` is UTC."""
 
+    example = examples.RESERVED
+
     reservation_id = ReservationIdField()
     reserved = serializers.IntegerField(source="amount_credits")
     expires = serializers.DateTimeField(source="expires_at")
@@ -55,6 +71,8 @@ class ReserveAnswer(StrictSerializer):
 
 class CommitBody(StrictSerializer):
     """What the build used."""
+
+    example = examples.COMMIT
 
     reservation_id = ReservationIdField()
     actual_credits = serializers.IntegerField(min_value=0, max_value=MAX_AMOUNT_CREDITS)
@@ -64,6 +82,8 @@ class CommitBody(StrictSerializer):
 class CommitAnswer(StrictSerializer):
     """What was taken and what went back; `newBalance` is available for reservations."""
 
+    example = examples.COMMITTED
+
     charged = serializers.IntegerField()
     refunded = serializers.IntegerField()
     new_balance = serializers.IntegerField()
@@ -72,6 +92,8 @@ class CommitAnswer(StrictSerializer):
 class ReleaseBody(StrictSerializer):
     """Which hold to give back, and why."""
 
+    example = examples.RELEASE
+
     reservation_id = ReservationIdField()
     reason = serializers.CharField(max_length=200)
 
@@ -79,12 +101,16 @@ class ReleaseBody(StrictSerializer):
 class ReleaseAnswer(StrictSerializer):
     """What went back; `newBalance` is available for reservations."""
 
+    example = examples.RELEASED
+
     released = serializers.IntegerField()
     new_balance = serializers.IntegerField()
 
 
 class AccountAnswer(StrictSerializer):
     """`available` is `balance` less what live reservations hold."""
+
+    example = examples.ACCOUNT
 
     balance = serializers.IntegerField()
     reserved = serializers.IntegerField()
@@ -125,6 +151,8 @@ class EntryQuery(PageQuery):
 
 class EntryAnswer(StrictSerializer):
     """One movement of the account."""
+
+    example = examples.ENTRY
 
     seq = serializers.IntegerField()
     kind = serializers.ChoiceField(choices=EntryKind.choices)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from django.http import StreamingHttpResponse
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from credits.api import examples
 from credits.api.renderers import CsvRenderer, JsonLinesRenderer
 from credits.api.serializers import (
     AccountAnswer,
@@ -23,7 +24,17 @@ from credits.api.serializers import (
     ReserveBody,
     StatementQuery,
 )
-from credits.errors import ReferenceReused
+from credits.errors import (
+    AccountNotFound,
+    CreditAccountFrozen,
+    InsufficientCredits,
+    ReferenceReused,
+    ReservationAlreadyCommitted,
+    ReservationAlreadyReleased,
+    ReservationExpired,
+    ReservationNotFound,
+    ReservationSubjectMismatch,
+)
 from credits.selectors import (
     csv_lines,
     get_balance_at,
@@ -44,6 +55,7 @@ class ReserveView(APIView):
     """Hold credits before a build starts."""
 
     scopes = {"POST": "credits:write"}
+    refusals = {"POST": (InsufficientCredits, AccountNotFound)}
     # The body may carry the key instead of the header, as the seed has it; the edge reads both.
     key_in_body = True
 
@@ -73,6 +85,17 @@ class CommitView(APIView):
     """Charge a build."""
 
     scopes = {"POST": "credits:write"}
+    refusals = {
+        "POST": (
+            ReservationNotFound,
+            ReservationSubjectMismatch,
+            InsufficientCredits,
+            ReservationExpired,
+            ReservationAlreadyCommitted,
+            ReservationAlreadyReleased,
+            CreditAccountFrozen,
+        )
+    }
 
     @extend_schema(request=CommitBody, responses=CommitAnswer)
     def post(self, request: Request) -> Response:
@@ -93,6 +116,7 @@ class ReleaseView(APIView):
     """Give credits back."""
 
     scopes = {"POST": "credits:write"}
+    refusals = {"POST": (ReservationNotFound, ReservationExpired, ReservationAlreadyCommitted)}
 
     @extend_schema(request=ReleaseBody, responses=ReleaseAnswer)
     def post(self, request: Request) -> Response:
@@ -112,6 +136,7 @@ class AccountView(APIView):
     """What the organization has."""
 
     scopes = {"GET": "credits:read"}
+    refusals = {"GET": (AccountNotFound,)}
 
     @extend_schema(parameters=[AccountQuery], responses=AccountAnswer)
     def get(self, request: Request) -> Response:
@@ -127,6 +152,7 @@ class EntryListView(APIView):
     """The organization's ledger."""
 
     scopes = {"GET": "credits:read"}
+    refusals = {"GET": (AccountNotFound,)}
 
     @extend_schema(parameters=[EntryQuery], responses=page_of(EntryAnswer))
     def get(self, request: Request) -> Response:
@@ -143,9 +169,17 @@ class StatementCsvView(APIView):
     """The organization's whole ledger, for a spreadsheet."""
 
     scopes = {"GET": "credits:read"}
+    refusals = {"GET": (AccountNotFound,)}
     renderer_classes = [CsvRenderer]
 
-    @extend_schema(parameters=[StatementQuery], responses={(200, "text/csv"): OpenApiTypes.STR})
+    @extend_schema(
+        parameters=[StatementQuery],
+        responses={
+            (200, "text/csv"): OpenApiResponse(
+                OpenApiTypes.STR, "One row an entry.", examples=[examples.STATEMENT_CSV]
+            )
+        },
+    )
     def get(self, request: Request) -> StreamingHttpResponse:
         """Stream every entry as CSV, oldest first."""
         query = read_query(StatementQuery, request)
@@ -157,11 +191,16 @@ class StatementJsonLinesView(APIView):
     """The organization's whole ledger, for a program."""
 
     scopes = {"GET": "credits:read"}
+    refusals = {"GET": (AccountNotFound,)}
     renderer_classes = [JsonLinesRenderer]
 
     @extend_schema(
         parameters=[StatementQuery],
-        responses={(200, "application/x-ndjson"): OpenApiTypes.STR},
+        responses={
+            (200, "application/x-ndjson"): OpenApiResponse(
+                OpenApiTypes.STR, "One object an entry.", examples=[examples.STATEMENT_LINES]
+            )
+        },
     )
     def get(self, request: Request) -> StreamingHttpResponse:
         """Stream every entry as JSON, one object a line, oldest first."""

@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from flagship.api import examples
 from flagship.api.authentication import caller_of
 from flagship.api.pagination import CursorPage
 from flagship.api.schema import page_of
@@ -20,6 +21,8 @@ from jobs.ids import public_id
 
 class AuditEventSerializer(StrictSerializer):
     """An audit event as clients see it."""
+
+    example = examples.AUDIT_EVENT
 
     id = serializers.SerializerMethodField()
     action = serializers.CharField()

@@ -4,33 +4,40 @@ from __future__ import annotations
 
 import json
 from functools import cache
-from typing import Any
 
 from django.conf import settings
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.utils import extend_schema
-from drf_spectacular.views import SpectacularSwaggerView
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from flagship.api import examples
 from flagship.api.serializers import StrictSerializer
+from flagship.errors import NotFound
 from flagship.errors.catalogue import catalogue
 
 
 class CatalogueEntry(StrictSerializer):
     """One code of the catalogue."""
 
+    example = examples.CATALOGUE_ENTRY
+
     code = serializers.CharField()
     status = serializers.IntegerField()
     title = serializers.CharField()
     next_step = serializers.CharField()
+    example_data = serializers.DictField(help_text="What `data` may look like; {} where it is.")
 
 
 class CatalogueAnswer(StrictSerializer):
     """The whole catalogue."""
+
+    example = examples.CATALOGUE
 
     items = CatalogueEntry(many=True)
 
@@ -47,6 +54,21 @@ class ErrorCatalogue(APIView):
         return Response({"items": catalogue()})
 
 
+class ErrorCode(APIView):
+    """One of them: where `type` of problem details leads."""
+
+    authentication_classes = []
+    permission_classes = []
+
+    @extend_schema(responses=CatalogueEntry)
+    def get(self, request: Request, code: str) -> Response:
+        """Show what an error code means and what to do about it."""
+        found = next((entry for entry in catalogue() if entry["code"] == code), None)
+        if found is None:
+            raise NotFound
+        return Response(found)
+
+
 class SchemaView(APIView):
     """The OpenAPI document of this version."""
 
@@ -59,19 +81,13 @@ class SchemaView(APIView):
         return HttpResponse(schema_json(), content_type="application/vnd.oai.openapi+json")
 
 
-class DocumentationView(SpectacularSwaggerView):
-    """Browsable documentation, served without the network and without an inline script."""
+@require_safe
+def documentation(request: HttpRequest) -> HttpResponse:
+    """Show the document as a page: every script, style and picture of it is served from here.
 
-    template_name = "flagship/docs.html"
-    authentication_classes = []
-    permission_classes = []
-    schema = None
-
-    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """Show the page; no window of a login elsewhere has to reach it."""
-        response: Response = super().get(request, *args, **kwargs)  # type: ignore[no-untyped-call]
-        del response.headers["Cross-Origin-Opener-Policy"]
-        return response
+    Nothing in it is inline, so that it works under a strict Content-Security-Policy.
+    """
+    return render(request, "flagship/docs.html")
 
 
 def schema_json() -> bytes:

@@ -12,6 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from flagship.api import examples
 from flagship.api.authentication import caller_of
 from flagship.api.permissions import IsClient
 from flagship.api.serializers import StrictSerializer
@@ -59,6 +60,8 @@ class EffectSerializer(StrictSerializer):
 
 class KeyAnswer(StrictSerializer):
     """What a key did, as far as the caller's scopes show it."""
+
+    example = examples.KEY
 
     key = serializers.CharField()
     uses = UseSerializer(many=True)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from django.http import QueryDict
 from rest_framework import serializers
 from rest_framework.request import Request
+
+from jobs.api.requests import empty_parameters
 
 AnyField = serializers.Field[Any, Any, Any, Any]
 
@@ -37,7 +39,10 @@ class StrictSerializer(serializers.Serializer[Any]):
     Fields are declared in snake_case and named in camelCase on the wire; `validated_data` is
     snake_case again. Unknown fields are refused, and so are values of another JSON type than the
     field's ("5" is no integer, 5 is no string). Write whole-object checks in `validate`.
+    `example` is shown in the documentation.
     """
+
+    example: ClassVar[Any] = None
 
     def get_fields(self) -> dict[str, AnyField]:
         """Return the fields under their wire names."""
@@ -64,7 +69,7 @@ class StrictSerializer(serializers.Serializer[Any]):
         writable = {name for name, field in fields.items() if not field.read_only}
         problems = {str(name): ["Unknown field."] for name in data if name not in writable}
         if isinstance(data, QueryDict):
-            return problems
+            return problems | empty_parameters(data)
         for name in writable & set(data):
             told = wrong_type(fields[name], data[name])
             if told:

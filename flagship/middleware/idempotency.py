@@ -15,7 +15,7 @@ from flagship.errors.idempotency import IdempotencyKeyRequired
 from flagship.errors.requests import ValidationFailed
 from flagship.errors.translate import refusal_for
 from flagship.middleware.body import buffered_body
-from flagship.middleware.routes import Route, is_mutation, route_of
+from flagship.middleware.routes import Route, current, is_mutation, route_of
 from flagship.middleware.wall import transaction_of
 from flagship.models.idempotency import Claim, StoredAnswer
 from flagship.selectors.caller import client_of
@@ -122,7 +122,7 @@ def claim_of(request: HttpRequest, body_sha256: bytes) -> Claim | None:
         method=str(request.method),
         route=route.pattern,
         key=key,
-        target=request.get_full_path(),
+        target=current(request.get_full_path()),
         media_type=request.content_type or "",
         body_sha256=body_sha256,
         request_id=current_trace().request_id,

@@ -19,7 +19,9 @@ from flagship.selectors.api_keys import ApiClient
 from flagship.selectors.caller import client_of
 from flagship.selectors.limits import OwnLimits, own_limits, quota_of
 
-EXEMPT: Final = frozenset({"/healthz", "/readyz", "/metrics", "/api/worker/health"})
+EXEMPT: Final = frozenset(
+    {"/healthz", "/readyz", "/metrics", "/v1/worker/health", "/api/worker/health"}
+)
 USER_HEADER: Final = "X-User-Id"
 
 Wanted = Iterator[tuple[str, str]]

@@ -14,7 +14,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
-from flagship.errors.envelope import answer, speaks_json
+from flagship.errors.envelope import answer, bind_media_type, is_answer, speaks_json
 from flagship.errors.translate import refusal_for, refusal_for_status
 from jobs.ids import new_id, public_id
 from jobs.trace import Trace, bind_trace
@@ -58,14 +58,14 @@ class RequestContextMiddleware:
             return self._answer_async(request)
         started = time.perf_counter()
         trace = trace_of(request)
-        with bind_trace(trace):
+        with bind_trace(trace), bind_media_type(request.headers.get("Accept", "")):
             response = cast(Response, self.get_response(request))
             return finish(request, response, trace, started)
 
     async def _answer_async(self, request: HttpRequest) -> Response:
         started = time.perf_counter()
         trace = trace_of(request)
-        with bind_trace(trace):
+        with bind_trace(trace), bind_media_type(request.headers.get("Accept", "")):
             response = await cast(Awaitable[Response], self.get_response(request))
             return finish(request, response, trace, started)
 
@@ -114,7 +114,7 @@ def _well_formed(request: HttpRequest, header: str) -> str:
 
 def _enveloped(response: Response) -> Response:
     """Replace an error page that Django or a package made by the envelope."""
-    if response.headers.get("Content-Type", "").startswith("application/json"):
+    if is_answer(response.headers.get("Content-Type", "")):
         return response
     refusal = refusal_for_status(response.status_code)
     replaced = answer(refusal)

@@ -5,9 +5,25 @@ from __future__ import annotations
 from django.http import HttpRequest
 from django.urls import Resolver404, resolve
 
-from flagship.selectors.routes import API_PREFIXES, MUTATING, Route, view_class
+from flagship.selectors.routes import (
+    API_PREFIXES,
+    MUTATING,
+    OLD_PREFIX,
+    Route,
+    current,
+    route_to,
+)
 
-__all__ = ["API_PREFIXES", "MUTATING", "Route", "is_api", "is_mutation", "route_of"]
+__all__ = [
+    "API_PREFIXES",
+    "MUTATING",
+    "OLD_PREFIX",
+    "Route",
+    "current",
+    "is_api",
+    "is_mutation",
+    "route_of",
+]
 
 
 def is_api(request: HttpRequest) -> bool:
@@ -26,4 +42,4 @@ def route_of(request: HttpRequest) -> Route | None:
         match = resolve(request.path_info)
     except Resolver404:
         return None
-    return Route(match.route, view_class(match.func))
+    return route_to(match.route, match.func)

@@ -8,13 +8,17 @@ from typing import Any
 
 from django.urls import URLPattern, URLResolver, get_resolver
 
-API_PREFIXES = ("/v1/", "/api/")
+OLD_PREFIX, PREFIX = "/api/", "/v1/"
+API_PREFIXES = (PREFIX, OLD_PREFIX)
 MUTATING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A route's pattern and the class of its view (None for a plain function)."""
+    """A route's pattern and the class of its view (None for a plain function).
+
+    The pattern of an old path is that of its successor: a key used on one is used on both.
+    """
 
     pattern: str
     view: type[Any] | None
@@ -34,6 +38,16 @@ class Route:
         return scope
 
 
+def current(path: str) -> str:
+    """Return the path that takes the place of an old one; any other as it is."""
+    return PREFIX + path.removeprefix(OLD_PREFIX) if path.startswith(OLD_PREFIX) else path
+
+
+def route_to(pattern: str, callback: Any) -> Route:
+    """Return the route of a pattern as the URLconf has it, without its first slash."""
+    return Route(current(f"/{pattern}").removeprefix("/"), view_class(callback))
+
+
 def view_class(callback: Any) -> type[Any] | None:
     """Return the class behind a view function; None for a plain function."""
     found: type[Any] | None = getattr(callback, "cls", None) or getattr(
@@ -43,10 +57,10 @@ def view_class(callback: Any) -> type[Any] | None:
 
 
 def list_mutations() -> list[tuple[str, Route]]:
-    """Return every method and route of the API that may change something."""
+    """Return every method and route of the API that may change something, each once."""
     return [
         (method, route)
-        for route in _routes(get_resolver(), "")
+        for route in dict.fromkeys(_routes(get_resolver(), ""))
         if f"/{route.pattern}".startswith(API_PREFIXES)
         for method in sorted(MUTATING)
         if route.takes(method)
@@ -57,6 +71,6 @@ def _routes(resolver: URLResolver, prefix: str) -> Iterator[Route]:
     for entry in resolver.url_patterns:
         pattern = prefix + str(entry.pattern)
         if isinstance(entry, URLPattern):
-            yield Route(pattern, view_class(entry.callback))
+            yield route_to(pattern, entry.callback)
         else:
             yield from _routes(entry, pattern)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Final
 
 from drf_spectacular.utils import OpenApiExample
@@ -197,3 +198,29 @@ PAUSED: Final = OpenApiExample(
     },
     response_only=True,
 )
+TELEMETRY_EVENT: Final[dict[str, Any]] = {
+    "sequence": 6,
+    "name": "build.deployed",
+    "at": "2026-01-15T10:00:02.013000Z",
+    "isPlatform": False,
+    "source": None,
+    **_TRACE,
+    "data": {"buildId": "build_0193a1b2c3d474e5a60718293a4b5c6f", "chargedCredits": 3},
+}
+TELEMETRY: Final = {
+    "items": [TELEMETRY_EVENT],
+    "nextCursor": None,
+    "lastSequence": 6,
+    "streamUrl": "https://flagship.example/v1/telemetry/stream",
+}
+TELEMETRY_STREAM: Final = OpenApiExample(
+    "One event",
+    value=f"retry: 1000\n\nid: 6\ndata: {json.dumps(TELEMETRY_EVENT)}\n\n",
+    response_only=True,
+)
+WORKER_HEALTH: Final = {
+    "ok": True,
+    "lastHeartbeatAt": "2026-01-15T10:00:00.000000Z",
+    "ageMs": 2013,
+    "staleAfterMs": 120_000,
+}

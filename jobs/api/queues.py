@@ -1,4 +1,4 @@
-"""GET /api/queues, POST /api/queues/{queue}/pause and /resume (W-17).
+"""GET /v1/queues, POST /v1/queues/{queue}/pause and /resume (W-17).
 
 The numbers are the platform's and tell nothing about any one organization, so any key with
 `queues:read` may see them. Pausing is the operators': `queues:manage` is in no key that an
@@ -90,6 +90,8 @@ class PauseOrder(StrictSerializer):
 
 class PauseAnswer(serializers.Serializer[Any]):
     """A pause."""
+
+    example = examples.PAUSED.value
 
     queue = serializers.CharField()
     isPaused = serializers.BooleanField()

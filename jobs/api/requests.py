@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any, Protocol, cast
 
+from django.http import QueryDict
 from rest_framework import serializers
 from rest_framework.request import Request
 
@@ -72,13 +73,20 @@ class SeveralField(serializers.ListField):
         return super().to_internal_value([part for text in data for part in text.split(",")])
 
 
+def empty_parameters(data: QueryDict) -> dict[str, list[str]]:
+    """Refuse query parameters without a value, which REST framework takes for ones left out."""
+    return {name: ["Must not be empty."] for name in data if "" in data.getlist(name)}
+
+
 class StrictSerializer(serializers.Serializer[Any]):
     """Accepts nothing unknown (E-08)."""
 
     def to_internal_value(self, data: Any) -> Any:
         """Refuse fields that do not exist. Raises: ValidationError."""
         if isinstance(data, Mapping):
-            unknown = {str(name): ["Unknown field."] for name in data if name not in self.fields}
-            if unknown:
-                raise serializers.ValidationError(unknown)
+            problems = {str(name): ["Unknown field."] for name in data if name not in self.fields}
+            if isinstance(data, QueryDict):
+                problems |= empty_parameters(data)
+            if problems:
+                raise serializers.ValidationError(problems)
         return super().to_internal_value(data)

@@ -7,6 +7,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from jobs.api import examples
 from jobs.api.requests import SeveralField, StrictSerializer, TextField
 from jobs.ids import MalformedId, parse_public_id, public_id
 from jobs.models import Job, JobAttempt
@@ -23,7 +24,7 @@ OUTCOMES = [outcome.value for outcome in Outcome]
 class CreateJob(StrictSerializer):
     """A job to create: one of the kinds offered, and its payload."""
 
-    kind = TextField(max_length=100, help_text="One of `GET /api/jobs/kinds`.")
+    kind = TextField(max_length=100, help_text="One of `GET /v1/jobs/kinds`.")
     payload = serializers.DictField(help_text="Must fit the schema of its kind.")
     dedupeKey = TextField(
         source="dedupe_key",
@@ -166,6 +167,8 @@ class JobSummary(serializers.ModelSerializer[Job]):
 
 class JobAnswer(JobSummary):
     """A job with all that is known about it."""
+
+    example = examples.SUCCEEDED.value
 
     payload = serializers.DictField()
     progress = serializers.DictField(allow_null=True, help_text="The handler's latest report.")

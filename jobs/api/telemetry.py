@@ -1,28 +1,29 @@
-"""GET /api/telemetry and /api/telemetry/stream (O-02)."""
+"""GET /v1/telemetry and /v1/telemetry/stream (O-02)."""
 
 from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Mapping
 from typing import Any, Protocol, cast
 
 from django.conf import settings
 from django.core.handlers.asgi import ASGIRequest
 from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from jobs.api import examples
+from jobs.api.requests import StrictSerializer
 from jobs.api.sse import EventStreamRenderer, respond
 from jobs.api.telemetry_stream import describe, written
 from jobs.errors import StreamElsewhere, TooManyStreams
 from jobs.telemetry import Wanted, current_sink, list_events
 
-STREAM_PATH = "/api/telemetry/stream"
+STREAM_PATH = "/v1/telemetry/stream"
 PLATFORM_SCOPE = "workers:read"
 """What a key needs to see the events of no organization: those of workers and of the engine."""
 
@@ -38,7 +39,7 @@ class Caller(Protocol):
     scopes: frozenset[str]
 
 
-class StreamQuery(serializers.Serializer[Any]):
+class StreamQuery(StrictSerializer):
     """What a stream can be narrowed down by."""
 
     name = serializers.CharField(
@@ -59,14 +60,6 @@ class StreamQuery(serializers.Serializer[Any]):
         if not _NAME.fullmatch(name):
             raise serializers.ValidationError("Must be a name like job.dead or job.*.")
         return name
-
-    def to_internal_value(self, data: Any) -> Any:
-        """Refuse parameters that do not exist. Raises: ValidationError."""
-        if isinstance(data, Mapping):
-            unknown = {str(name): ["Unknown field."] for name in data if name not in self.fields}
-            if unknown:
-                raise serializers.ValidationError(unknown)
-        return super().to_internal_value(data)
 
 
 class TelemetryQuery(StreamQuery):
@@ -106,6 +99,8 @@ class TelemetryEventAnswer(serializers.Serializer[Any]):
 
 class TelemetryPage(serializers.Serializer[Any]):
     """One page of events, newest first."""
+
+    example = examples.TELEMETRY
 
     items = TelemetryEventAnswer(many=True)
     nextCursor = serializers.CharField(allow_null=True)
@@ -152,7 +147,11 @@ class TelemetryStream(APIView):
             StreamQuery,
             OpenApiParameter("Last-Event-ID", OpenApiTypes.INT, OpenApiParameter.HEADER),
         ],
-        responses={(200, "text/event-stream"): OpenApiTypes.STR},
+        responses={
+            (200, "text/event-stream"): OpenApiResponse(
+                OpenApiTypes.STR, "Server-sent events.", examples=[examples.TELEMETRY_STREAM]
+            )
+        },
     )
     def get(self, request: Request) -> HttpResponseBase:
         """Follow events from now on, or from behind a sequence."""

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern, path
+from django.urls import URLPattern, URLResolver, include, path
 
 from jobs.api.queues import QueueList, QueuePauseView, QueueResumeView
 from jobs.api.telemetry import TelemetryList, TelemetryStream
 from jobs.api.views import JobDetail, JobKinds, JobList
 from jobs.api.workers import WorkerHealthView
 
-urlpatterns: list[URLPattern] = [
-    path("api/jobs", JobList.as_view(), name="job-list"),
-    path("api/jobs/kinds", JobKinds.as_view(), name="job-kinds"),
-    path("api/jobs/<str:job_id>", JobDetail.as_view(), name="job-detail"),
-    path("api/queues", QueueList.as_view(), name="queue-list"),
-    path("api/queues/<str:queue>/pause", QueuePauseView.as_view(), name="queue-pause"),
-    path("api/queues/<str:queue>/resume", QueueResumeView.as_view(), name="queue-resume"),
-    path("api/telemetry", TelemetryList.as_view(), name="telemetry-list"),
-    path("api/telemetry/stream", TelemetryStream.as_view(), name="telemetry-stream"),
-    path("api/worker/health", WorkerHealthView.as_view(), name="worker-health"),
+ROUTES: list[URLPattern] = [
+    path("jobs", JobList.as_view(), name="job-list"),
+    path("jobs/kinds", JobKinds.as_view(), name="job-kinds"),
+    path("jobs/<str:job_id>", JobDetail.as_view(), name="job-detail"),
+    path("queues", QueueList.as_view(), name="queue-list"),
+    path("queues/<str:queue>/pause", QueuePauseView.as_view(), name="queue-pause"),
+    path("queues/<str:queue>/resume", QueueResumeView.as_view(), name="queue-resume"),
+    path("telemetry", TelemetryList.as_view(), name="telemetry-list"),
+    path("telemetry/stream", TelemetryStream.as_view(), name="telemetry-stream"),
+    path("worker/health", WorkerHealthView.as_view(), name="worker-health"),
+]
+urlpatterns: list[URLResolver] = [
+    path("v1/", include(ROUTES)),
+    # Where the seeds have them; the edge adds who their successors are.
+    path("api/", include((ROUTES, "old"))),
 ]

@@ -1,4 +1,4 @@
-"""POST and GET /api/jobs, GET and DELETE /api/jobs/{id}, GET /api/jobs/kinds (W-15, W-03)."""
+"""POST and GET /v1/jobs, GET and DELETE /v1/jobs/{id}, GET /v1/jobs/kinds (W-15, W-03)."""
 
 from __future__ import annotations
 
@@ -160,5 +160,5 @@ def _is_known(request: Request, tag: str) -> bool:
 
 
 def _answer(job: Job, status: int) -> Response:
-    location = f"/api/jobs/{public_id('job', job.id)}"
+    location = f"/v1/jobs/{public_id('job', job.id)}"
     return Response(JobAnswer(job).data, status=status, headers={"Location": location})

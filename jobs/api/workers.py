@@ -1,4 +1,4 @@
-"""GET /api/worker/health (O-03)."""
+"""GET /v1/worker/health (O-03)."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from jobs.api import examples
 from jobs.selectors.workers import worker_health
 
 
 class WorkerHealthAnswer(serializers.Serializer[Any]):
     """Whether work is being done."""
+
+    example = examples.WORKER_HEALTH
 
     ok = serializers.BooleanField(help_text="A worker has beaten within `staleAfterMs`.")
     lastHeartbeatAt = serializers.DateTimeField(

@@ -54,7 +54,7 @@ def _check_announced(teller: Teller, build_id: str) -> None:
     """Wait until the deployment was announced again, marked as a replay. Raises: DemoFailed."""
 
     def look() -> dict[str, Any] | None:
-        page = teller.client.get("/api/telemetry", name="build.deployed", limit=100)
+        page = teller.client.get("/v1/telemetry", name="build.deployed", limit=100)
         told = [event["data"] for event in page["items"]]
         again = (data for data in told if data.get("isReplay") and data.get("buildId") == build_id)
         return next(again, None)

@@ -112,7 +112,7 @@ class Story:
         teller = self.teller
         teller.title("A job that fails until somebody mends the cause")
         payload = {"action": "fail", "fail_times": 1, "note": CAUSE}
-        job = teller.client.post("/api/jobs", {"kind": "jobs.probe", "payload": payload})
+        job = teller.client.post("/v1/jobs", {"kind": "jobs.probe", "payload": payload})
         job = self._wait_job(job["id"], "dead")
         teller.note(f"{job['id']} is {job['state']} after {job['attempts']} attempt: {CAUSE}")
         if self.console is None:
@@ -150,7 +150,7 @@ class Story:
 
     def _wait_job(self, job_id: str, state: str) -> dict[str, Any]:
         def look() -> dict[str, Any] | None:
-            job = self.teller.client.get(f"/api/jobs/{job_id}")
+            job = self.teller.client.get(f"/v1/jobs/{job_id}")
             return job if job["state"] == state else None
 
         return wait_for(f"{job_id} being {state}", look, JOB_TIMEOUT_S)

@@ -1,10 +1,16 @@
 "use strict";
 
-/* The API's documentation: Swagger UI over our own schema. */
+// Shows the OpenAPI document that the page names. Nothing is asked of another host.
+const place = document.getElementById("swagger-ui");
+
 SwaggerUIBundle({
-  url: document.getElementById("swagger-ui").dataset.schema,
-  dom_id: "#swagger-ui",
+  url: place.dataset.schema,
+  domNode: place,
   presets: [SwaggerUIBundle.presets.apis],
   layout: "BaseLayout",
   deepLinking: true,
+  defaultModelsExpandDepth: 0,
+  docExpansion: "list",
+  filter: true,
+  validatorUrl: null,
 });

@@ -228,3 +228,9 @@ def test_site__written_to__is_refused(method: str, project: Project) -> None:
     response = getattr(Client(), method)(f"/sites/{project.site_name}/index.html")
 
     assert response.status_code == 405
+
+
+@pytest.mark.parametrize("path", ["/sites/%00/", "/sites/a%00b/x", "/sites/%ff/", "/sites/@x/"])
+def test_site__of_a_name_that_cannot_be__is_not_there(path: str) -> None:
+    # P31
+    assert get(path).status_code == 404

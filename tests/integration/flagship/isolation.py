@@ -62,12 +62,15 @@ class Case:
 
 IDS: Final = {"project_id": "project", "build_id": "build", "fetch_id": "fetch", "job_id": "job"}
 QUEUE: Final = {"queue": "flagship:maintenance"}
+CODE: Final = {"code": "NOT_FOUND"}
+NOT_IDS: Final = {*QUEUE.values(), *CODE.values()}
 ORDER: Final = {"projectId": "{idle_project}", "sourceId": "{idle_source}"}
 ENDED: Final = {"build_id": "ended_build"}
 DAYS: Final = "since=2026-01-01&until=2026-02-01"
 
 CASES: Final[dict[Operation, Case]] = {
     ("GET", "/v1/errors"): Case(),
+    ("GET", "/v1/errors/{code}"): Case(path=CODE),
     ("GET", "/v1/idempotency/{key}"): Case(path={"key": "key"}),
     ("GET", "/v1/audit-events"): Case(query="subjectId={build}"),
     ("GET", "/v1/projects"): Case(),
@@ -107,18 +110,27 @@ CASES: Final[dict[Operation, Case]] = {
     ("GET", "/v1/credits/entries"): Case(),
     ("GET", "/v1/credits/statement.csv"): Case(),
     ("GET", "/v1/credits/statement.jsonl"): Case(),
-    ("POST", "/api/jobs"): Case({"kind": "jobs.probe", "payload": {}, "dedupeKey": "k"}, own=202),
-    ("GET", "/api/jobs"): Case(),
-    ("GET", "/api/jobs/kinds"): Case(),
-    ("GET", "/api/jobs/{job_id}"): Case(),
-    ("DELETE", "/api/jobs/{job_id}"): Case(),
-    ("GET", "/api/queues"): Case(),
-    ("POST", "/api/queues/{queue}/pause"): Case({"reason": "drill"}, path=QUEUE, by="operator"),
-    ("POST", "/api/queues/{queue}/resume"): Case(path=QUEUE, own=409, by="operator"),
-    ("GET", "/api/telemetry"): Case(),
-    ("GET", "/api/telemetry/stream"): Case(own=421),
-    ("GET", "/api/worker/health"): Case(),
+    ("POST", "/v1/jobs"): Case({"kind": "jobs.probe", "payload": {}, "dedupeKey": "k"}, own=202),
+    ("GET", "/v1/jobs"): Case(),
+    ("GET", "/v1/jobs/kinds"): Case(),
+    ("GET", "/v1/jobs/{job_id}"): Case(),
+    ("DELETE", "/v1/jobs/{job_id}"): Case(),
+    ("GET", "/v1/queues"): Case(),
+    ("POST", "/v1/queues/{queue}/pause"): Case({"reason": "drill"}, path=QUEUE, by="operator"),
+    ("POST", "/v1/queues/{queue}/resume"): Case(path=QUEUE, own=409, by="operator"),
+    ("GET", "/v1/telemetry"): Case(),
+    ("GET", "/v1/telemetry/stream"): Case(own=421),
+    ("GET", "/v1/worker/health"): Case(),
 }
+# What is old is the same by another name: asked alike, and refused alike.
+OLD_NOUNS: Final = ("jobs", "queues", "telemetry", "worker")
+CASES.update(
+    {
+        (method, path.replace("/v1/", "/api/", 1)): case
+        for (method, path), case in CASES.items()
+        if path.split("/")[2] in OLD_NOUNS
+    }
+)
 
 
 def operations() -> list[Operation]:
@@ -243,7 +255,7 @@ def _template(operation: Operation) -> str:
     case, path = CASES[operation], operation[1]
     for parameter in re.findall(r"\{(\w+)\}", path):
         name = (IDS | case.path)[parameter]
-        path = path.replace(f"{{{parameter}}}", name if name in QUEUE.values() else f"<{name}>")
+        path = path.replace(f"{{{parameter}}}", name if name in NOT_IDS else f"<{name}>")
     path = re.sub(r"<(\w+)>", r"{\1}", path)
     body = "null" if isinstance(case.body, bytes) else json.dumps(case.body)
     return f"{path}{'?' if case.query else ''}{case.query}\n{body}"

@@ -64,11 +64,11 @@ def make_world() -> World:
 
 
 PROBE = {"kind": "jobs.probe", "payload": {}}
-QUEUE = "/api/queues/flagship:content"
+QUEUE = "/v1/queues/flagship:content"
 
 
 def job_to_cancel(world: World) -> Call:
-    return Call(f"/api/jobs/{world.api.post('/api/jobs', PROBE).json()['id']}")
+    return Call(f"/v1/jobs/{world.api.post('/v1/jobs', PROBE).json()['id']}")
 
 
 def paused_queue(world: World) -> Call:
@@ -107,8 +107,8 @@ CASES: dict[tuple[str, str], Callable[[World], Call]] = {
     ("POST", "v1/credits/release"): lambda w: Call(
         "/v1/credits/release", {"reservationId": w.hold(), "reason": "build_failed"}
     ),
-    ("POST", "api/jobs"): lambda w: Call("/api/jobs", PROBE),
-    ("DELETE", "api/jobs/<str:job_id>"): job_to_cancel,
-    ("POST", "api/queues/<str:queue>/pause"): lambda w: Call(f"{QUEUE}/pause", {"reason": "test"}),
-    ("POST", "api/queues/<str:queue>/resume"): paused_queue,
+    ("POST", "v1/jobs"): lambda w: Call("/v1/jobs", PROBE),
+    ("DELETE", "v1/jobs/<str:job_id>"): job_to_cancel,
+    ("POST", "v1/queues/<str:queue>/pause"): lambda w: Call(f"{QUEUE}/pause", {"reason": "test"}),
+    ("POST", "v1/queues/<str:queue>/resume"): paused_queue,
 }

@@ -84,12 +84,12 @@ def test_key__whose_answer_has_gone__still_shows_what_it_made(api: ApiCaller) ->
 def test_key__used_on_two_routes__shows_both(api: ApiCaller) -> None:
     # E-01: the scope of a key is client, method and route
     api.post("/v1/projects", {"name": "One"}, key=KEY)
-    api.post("/api/jobs", {"kind": "jobs.probe", "payload": {}}, key=KEY)
+    api.post("/v1/jobs", {"kind": "jobs.probe", "payload": {}}, key=KEY)
 
     uses = look(api).json()["uses"]
 
     assert [(use["method"], use["path"]) for use in uses] == [
-        ("POST", "/api/jobs"),
+        ("POST", "/v1/jobs"),
         ("POST", "/v1/projects"),
     ]
 
@@ -154,16 +154,16 @@ def test_key__whose_request_is_in_hand__is_at_work_until_it_ends(
 ) -> None:
     # E-01: the lock on the key is what is looked at, the row is not there yet.
     api = make_client()
-    key_hash = key_hash_of(api.organization.id, "POST", "api/jobs", KEY)
+    key_hash = key_hash_of(api.organization.id, "POST", "v1/jobs", KEY)
     with app_db.transaction(force_rollback=True):
         app_db.execute("SELECT * FROM flagship_claim_key(%s, 1000)", [key_hash])
         [use] = look(api).json()["uses"]
 
-    assert (use["method"], use["path"], use["state"]) == ("POST", "/api/jobs", "working")
+    assert (use["method"], use["path"], use["state"]) == ("POST", "/v1/jobs", "working")
     assert {value for name, value in use.items() if name not in {"method", "path", "state"}} == {
         None
     }
     assert_refused(look(api), 404, "IDEMPOTENCY_KEY_NOT_FOUND")
-    assert api.post("/api/jobs", {"kind": "jobs.probe", "payload": {}}, key=KEY).status_code == 202
+    assert api.post("/v1/jobs", {"kind": "jobs.probe", "payload": {}}, key=KEY).status_code == 202
     assert look(api).json()["uses"][0]["state"] == "answered"
     assert Job.objects.count() == 1

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.urls import is_valid_path
 
 from flagship.api.documents import schema_json
-from flagship.selectors.routes import list_mutations
+from flagship.selectors.routes import OLD_PREFIX, PREFIX, current, list_mutations
 from tests.asserts import assert_refused
 from tests.integration.flagship.mutations import CASES, make_world
 
@@ -39,7 +40,7 @@ def test_cases__against_the_routes__are_one_for_each() -> None:
 def test_schema__against_the_cases__documents_the_same_mutations() -> None:
     # E-01, E-09
     documented = {
-        (method.upper(), path)
+        (method.upper(), current(path))
         for path, item in json.loads(schema_json())["paths"].items()
         for method in item.keys() & {"post", "put", "patch", "delete"}
     }
@@ -80,6 +81,11 @@ def test_route__sent_twice_with_one_key__is_done_once_and_answered_alike(
     for header in ("Content-Type", "Location", "ETag"):
         assert again.headers.get(header) == first.headers.get(header)
     assert again.headers["Idempotency-Replayed"] == "true"
+    old = call.path.replace(PREFIX, OLD_PREFIX, 1)
+    if is_valid_path(old):
+        on_old = send(old)
+        assert (on_old.status_code, on_old.content) == (first.status_code, first.content)
+        assert on_old.headers["Idempotency-Replayed"] == "true"
     assert again.headers["Idempotency-Original-Request-Id"] == first.headers["x-request-id"]
     assert_refused(send(f"{call.path}?other=1"), 422, "IDEMPOTENCY_KEY_REUSED")
     assert_refused(send(call.path, "short"), 400, "IDEMPOTENCY_KEY_MALFORMED")

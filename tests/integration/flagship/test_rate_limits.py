@@ -141,7 +141,8 @@ def test_health__however_often__is_never_limited(client: Client, settings: Any) 
         answer = client.get(path)
         assert answer.status_code == 200
         assert "RateLimit" not in answer.headers
-    assert client.get("/api/worker/health").status_code == 401
+    for path in ("/v1/worker/health", "/api/worker/health"):
+        assert client.get(path).status_code == 401
     assert client.get("/v1/errors").status_code == 429
 
 

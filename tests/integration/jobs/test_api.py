@@ -30,7 +30,7 @@ def test_create__a_probe__is_acknowledged_and_stored_for_the_caller(api: Any) ->
     body = response.json()
     job = Job.objects.get()
     assert body["id"] == public_id("job", job.id)
-    assert response.headers["Location"] == f"/api/jobs/{body['id']}"
+    assert response.headers["Location"] == f"/v1/jobs/{body['id']}"
     assert (body["state"], body["attempts"], body["runs"]) == (job.state, 0, [])
     assert job.state in ("pending", "queued")
     assert (job.organization_id, job.payload["note"]) == (api.organization.id, "drill")

@@ -368,7 +368,7 @@ def test_list__with_and_without_the_platform_scope__shows_what_the_key_may_see(
     assert full["items"][0]["source"] == "host:1:abc"
     assert [(item["name"], item["source"]) for item in own["items"]] == [("job.dead", None)]
     assert (full["lastSequence"], full["nextCursor"]) == (last, None)
-    assert full["streamUrl"].endswith("/api/telemetry/stream")
+    assert full["streamUrl"].endswith("/v1/telemetry/stream")
     assert set(own["items"][0]) == {
         *("sequence", "name", "at", "isPlatform", "source", "requestId", "correlationId", "data")
     }
@@ -424,7 +424,7 @@ def test_stream__asked_of_the_api_process__names_the_address_with_its_query(
     response = api.get("/api/telemetry/stream?name=job.*&after=3")
 
     refused = assert_refused(response, 421, "STREAM_ELSEWHERE")
-    target = "http://streams.example/api/telemetry/stream?name=job.%2A&after=3"
+    target = "http://streams.example/v1/telemetry/stream?name=job.%2A&after=3"
     assert refused["data"] == {"streamUrl": target}
     for query, position in (("after=x", ""), ("limit=1", ""), ("", "x"), ("", "9" * 19 + "9")):
         odd = api.get(f"/api/telemetry/stream?{query}", headers={"Last-Event-ID": position})
