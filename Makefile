@@ -44,7 +44,7 @@ fuzz: .venv/.ready ## Send nonsense to every operation over HTTP (FULL=1, SEED=n
 	$(BIN)/python -m tests.fuzz $(if $(FULL),--full) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 soak: .venv/.ready ## Run the kill and race tests and the histories at full size
-	FLAGSHIP_SOAK=1 $(BIN)/python -m pytest -o timeout=3600 tests/faults tests/races tests/histories tests/browser $(ARGS)
+	FLAGSHIP_SOAK=1 $(BIN)/python -m pytest -o timeout=3600 tests/faults tests/races tests/histories tests/browser tests/fuzz $(ARGS)
 
 bench: .venv/.ready ## Measure the work engine beside Oban, Celery and rq, or ARGS=hundred_probes
 	$(BIN)/python -m bench $(or $(ARGS),jobs --quick --keep .flagship/bench/jobs.json)

@@ -43,6 +43,9 @@ STORAGE_DIR = Path(env.str("STORAGE_DIR", str(HOME / "storage"))).resolve()
 DEBUG = env.bool("DEBUG", False)
 # Embedded systems generate a key of their own; everything else has to bring one.
 SECRET_KEY = env.str("FLAGSHIP_SECRET_KEY", _embedded("secrets.json").get("secret_key", ""))
+# Fernet keys for secrets at rest: the first encrypts, all decrypt. Without any, one made from the
+# secret key, which then cannot be changed without losing them.
+ENCRYPTION_KEYS: list[str] = env.list("ENCRYPTION_KEYS", [])
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["127.0.0.1", "localhost", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", [PUBLIC_URL])
 # Behind TLS: cookies that no plain connection carries, and no plain connection at all.
@@ -113,6 +116,7 @@ MIDDLEWARE = [
     "flagship.middleware.body_limit.BodyLimitMiddleware",
     "flagship.middleware.api_key.ApiKeyMiddleware",
     "flagship.middleware.rate_limit.RateLimitMiddleware",
+    "flagship.middleware.signature.SignatureMiddleware",
     "flagship.middleware.idempotency.IdempotencyMiddleware",
     "flagship.middleware.wall.WallMiddleware",
 ]
@@ -365,6 +369,8 @@ _NAVIGATION: dict[str, list[dict[str, Any]]] = {
     "Platform": [
         _page("Organizations", "apartment", "flagship.organization"),
         _page("API keys", "key", "flagship.apikey"),
+        _page("Signing clients", "signature", "flagship.signaturerollout"),
+        _page("Signing keys", "vpn_key", "flagship.signingkey"),
         _page("Audit events", "fact_check", "flagship.auditevent"),
     ],
     "People": [

@@ -15,8 +15,10 @@ class FlagshipConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
     # What requests may call: the first before it is known whose they are, the others as they are.
     tenant_functions: ClassVar[tuple[str, ...]] = (
-        "flagship_find_api_key",
+        "flagship_find_caller",
         "flagship_claim_key",
+        "flagship_claim_signed_key",
+        "flagship_take_use",
         "flagship_key_is_held",
         "flagship_key_lock",
     )

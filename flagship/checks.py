@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -16,6 +17,7 @@ INNERMOST = (
     "flagship.middleware.body_limit.BodyLimitMiddleware",
     "flagship.middleware.api_key.ApiKeyMiddleware",
     "flagship.middleware.rate_limit.RateLimitMiddleware",
+    "flagship.middleware.signature.SignatureMiddleware",
     "flagship.middleware.idempotency.IdempotencyMiddleware",
     "flagship.middleware.wall.WallMiddleware",
 )
@@ -35,6 +37,25 @@ def check_secret_key(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[
     return [Error("The secret key is missing or too short.", hint=hint, id="flagship.E001")]
 
 
+@register(Tags.security)
+def check_encryption_keys(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """Secrets at rest are sealed with Fernet keys: 32 bytes in URL-safe base64."""
+    wrong = [
+        number for number, key in enumerate(settings.ENCRYPTION_KEYS, start=1) if not _is_key(key)
+    ]
+    hint = "Make one with `python -c 'from cryptography.fernet import Fernet as F;"
+    hint += " print(F.generate_key().decode())'`."
+    told = f"ENCRYPTION_KEYS: not a key: number {', '.join(map(str, wrong))}."
+    return [Error(told, hint=hint, id="flagship.E005")] if wrong else []
+
+
+def _is_key(text: str) -> bool:
+    try:
+        return len(base64.b64decode(text, altchars=b"-_", validate=True)) == 32
+    except ValueError:
+        return False
+
+
 @register()
 def check_middleware(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
     """Ids around everything, limits before any work, transactions around the view (DESIGN 4)."""
@@ -44,7 +65,8 @@ def check_middleware(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[
         errors.append(Error("The request context must come first.", id="flagship.E002"))
     if tuple(order[-len(INNERMOST) :]) != INNERMOST:
         told = (
-            "Body limit, API key, rate limit, idempotency and wall must come last, in this order."
+            "Body limit, API key, rate limit, signature, idempotency and wall must come last, in"
+            " this order."
         )
         errors.append(Error(told, id="flagship.E003"))
     return errors

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from flagship.payloads import PruneIdempotency, PruneLogins
+from flagship.payloads import FoldSignatures, PruneIdempotency, PruneLogins
 from flagship.services.idempotency import prune_idempotency
 from flagship.services.logins import prune_logins as prune_login_limits
+from flagship.services.signature_uses import fold_uses, prune_tallies
 from jobs.context import JobContext
 from jobs.queues import MAINTENANCE
 from jobs.registry import handler
@@ -30,3 +31,13 @@ def prune_logins(payload: PruneLogins, context: JobContext) -> dict[str, Any]:
         pruned += batch
         context.check()
     return {"pruned": pruned}
+
+
+@handler(FoldSignatures, queue=MAINTENANCE, timeout_s=300.0)
+def fold(payload: FoldSignatures, context: JobContext) -> dict[str, Any]:
+    """Fold batch by batch, each in its own transaction."""
+    folded = 0
+    while batch := fold_uses():
+        folded += batch
+        context.check()
+    return {"folded": folded, "prunedTallies": prune_tallies()}

@@ -15,3 +15,9 @@ class PruneIdempotency(Payload):
     """Delete answers older than 24 hours; a second run finds nothing left to do."""
 
     KIND = "flagship.prune_idempotency"
+
+
+class FoldSignatures(Payload):
+    """Count uses of signatures whose nonces are over into tallies; a second run finds none."""
+
+    KIND = "flagship.fold_signatures"

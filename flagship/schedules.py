@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from flagship.payloads import PruneIdempotency, PruneLogins
+from flagship.payloads import FoldSignatures, PruneIdempotency, PruneLogins
 from jobs.registry import schedule
 
 schedule("flagship.prune-idempotency", PruneIdempotency(), cron="23 * * * *")
 schedule("flagship.prune-logins", PruneLogins(), cron="53 * * * *")
+schedule("flagship.fold-signatures", FoldSignatures(), every_s=60)

@@ -10,7 +10,7 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_asy
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from flagship.selectors.api_keys import ApiClient, find_api_client
+from flagship.selectors.api_keys import ApiClient, find_credentials, is_right_key
 
 Response = HttpResponseBase
 GetResponse = Callable[[HttpRequest], Response | Awaitable[Response]]
@@ -54,4 +54,5 @@ def _identify(request: HttpRequest, client: ApiClient | None) -> None:
 
 @cache
 def _client(presented: str) -> ApiClient | None:
-    return find_api_client(presented=presented)
+    found = find_credentials(bearer=presented, signing_key_id=None)
+    return found.client() if found and is_right_key(presented, found) else None

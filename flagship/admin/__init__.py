@@ -2,6 +2,22 @@
 
 from __future__ import annotations
 
-from flagship.admin import api_keys, audit, login, organizations, people
+from flagship.admin import (
+    api_keys,
+    audit,
+    login,
+    organizations,
+    people,
+    signatures,
+    signing_keys,
+)
 
-__all__ = ["api_keys", "audit", "login", "organizations", "people"]
+__all__ = [
+    "api_keys",
+    "audit",
+    "login",
+    "organizations",
+    "people",
+    "signatures",
+    "signing_keys",
+]

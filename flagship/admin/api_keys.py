@@ -15,7 +15,8 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 from unfold.decorators import display
 
-from flagship.models import ApiKey
+from flagship.admin.signing_keys import issue_and_show, may_issue
+from flagship.models import ApiKey, SignatureRollout
 from flagship.services.api_keys import block_api_key
 from jobs.admin import subjects
 from jobs.admin.base import ReadOnlyAdmin, operator_of
@@ -88,8 +89,18 @@ class ApiKeyAdmin(ReadOnlyAdmin):
     def get_urls(self) -> list[URLPattern]:
         """Add the action; it exists for POST only."""
         block = self.admin_site.admin_view(require_POST(self.block_view))
+        sign = self.admin_site.admin_view(require_POST(self.sign_view))
         urls: list[URLPattern] = super().get_urls()
-        return [path("<uuid:object_id>/block/", block, name="flagship_apikey_block"), *urls]
+        return [
+            path("<uuid:object_id>/block/", block, name="flagship_apikey_block"),
+            path("<uuid:object_id>/sign/", sign, name="flagship_apikey_sign"),
+            *urls,
+        ]
+
+    def sign_view(self, request: HttpRequest, object_id: uuid.UUID) -> HttpResponse:
+        """Issue the client's first signing key and show its secret, once."""
+        back = reverse("admin:flagship_apikey_change", args=[object_id])
+        return issue_and_show(self, request, object_id, back)
 
     def block_view(self, request: HttpRequest, object_id: uuid.UUID) -> HttpResponse:
         """Block this key for the reason given."""
@@ -117,6 +128,9 @@ class ApiKeyAdmin(ReadOnlyAdmin):
         """Say whether this operator may block it."""
         is_active = context["original"].blocked_at is None
         context["may_block"] = is_active and self.has_block_permission(request)
+        rollout = SignatureRollout.objects.filter(pk=context["original"].pk).first()
+        context["rollout"] = rollout
+        context["may_sign"] = is_active and rollout is None and may_issue(request)
         response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
         return response
 

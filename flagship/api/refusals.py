@@ -8,11 +8,11 @@ from typing import Any, Final
 from drf_spectacular.utils import OpenApiExample
 
 from flagship import errors
+from flagship.selectors.routes import API_PREFIXES, MUTATING
 from jobs.errors import Refusal
 
 Refusals = tuple[type[Refusal], ...]
 
-MUTATING: Final = ("POST", "PUT", "PATCH", "DELETE")
 OF_ANY: Final[Refusals] = (
     errors.MalformedRequest,
     errors.NotAcceptable,
@@ -25,6 +25,14 @@ OF_ANY: Final[Refusals] = (
     errors.ServiceUnavailable,
 )
 OF_A_KEY: Final[Refusals] = (errors.Unauthenticated, errors.Forbidden)
+OF_A_SIGNATURE: Final[Refusals] = (
+    errors.SignatureInvalid,
+    errors.TimestampOutOfWindow,
+    errors.NonceReplayed,
+    errors.SignatureVersionRetired,
+    errors.SignatureIncomplete,
+)
+"""Of a request with any part of a signature, on public paths too."""
 OF_A_CHANGE: Final[Refusals] = (
     errors.Conflict,
     errors.ResourceBusy,
@@ -46,6 +54,7 @@ def refusals_of(
     """
     found = [*OF_ANY, *own]
     found += [] if is_public else OF_A_KEY
+    found += OF_A_SIGNATURE if path.startswith(API_PREFIXES) else ()
     found += [errors.MalformedCursor] if pages else []
     found += OF_A_CHANGE if method in MUTATING else ()
     found += OF_A_BODY if method in MUTATING and method != "DELETE" else ()

@@ -14,7 +14,6 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 from rest_framework import serializers
 
 from flagship.api.refusals import (
-    MUTATING,
     RETRY_STATUSES,
     Refusals,
     describe,
@@ -23,7 +22,7 @@ from flagship.api.refusals import (
 )
 from flagship.api.serializers import StrictSerializer, camel
 from flagship.errors.envelope import ENVELOPE, PROBLEM
-from flagship.selectors.routes import OLD_PREFIX
+from flagship.selectors.routes import MUTATING, OLD_PREFIX
 from flagship.services.idempotency import is_key_required
 from jobs.api.requests import StrictSerializer as StrictRequest
 from jobs.errors import Refusal
@@ -247,7 +246,14 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
 
     def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, Any]:
         """Describe the scheme."""
-        return {"type": "http", "scheme": "bearer", "bearerFormat": "fs_<prefix>_<secret>"}
+        return {
+            "type": "http",
+            "scheme": "bearer",
+            "bearerFormat": "fs_<prefix>_<secret>",
+            "description": "A client with a signing key signs its requests beside the API key, or"
+            " instead of it, as its stage says: X-Key-Id, X-Timestamp, X-Nonce, X-Content-SHA256"
+            " and X-Signature (docs/signatures.md).",
+        }
 
 
 def old_paths_last(endpoint: tuple[str, str, str, Any]) -> tuple[bool, str, int]:

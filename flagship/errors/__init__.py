@@ -44,6 +44,18 @@ from flagship.errors.server import (
     ResourceBusy,
     ServiceUnavailable,
 )
+from flagship.errors.signatures import (
+    NonceReplayed,
+    SignatureIncomplete,
+    SignatureInvalid,
+    SignatureVersionRetired,
+    SigningClientNotFound,
+    SigningKeyAlreadyRevoked,
+    SigningKeyNotFound,
+    SigningKeysInUse,
+    StageNotOffered,
+    TimestampOutOfWindow,
+)
 
 __all__ = [
     "AddressNotAllowed",
@@ -64,6 +76,7 @@ __all__ = [
     "MalformedJson",
     "MalformedRequest",
     "MethodNotAllowed",
+    "NonceReplayed",
     "NotAcceptable",
     "NotFound",
     "NotReady",
@@ -74,6 +87,15 @@ __all__ = [
     "RemoteUnreachable",
     "ResourceBusy",
     "ServiceUnavailable",
+    "SignatureIncomplete",
+    "SignatureInvalid",
+    "SignatureVersionRetired",
+    "SigningClientNotFound",
+    "SigningKeyAlreadyRevoked",
+    "SigningKeyNotFound",
+    "SigningKeysInUse",
+    "StageNotOffered",
+    "TimestampOutOfWindow",
     "Unauthenticated",
     "UnsupportedMediaType",
     "UrlNotAllowed",

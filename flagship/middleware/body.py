@@ -20,10 +20,23 @@ CHUNK_BYTES = 64 * 1024
 def buffered_body(request: HttpRequest) -> Iterator[bytes]:
     """Yield the SHA-256 of the body, which the view inside reads as if it came off the wire.
 
-    A small body stays in memory, a large one waits in a temporary file.
+    A small body stays in memory, a large one waits in a temporary file. Inside another block for
+    the same request it is not read again.
 
     Raises: MalformedRequest for a body shorter than its Content-Length.
     """
+    known: bytes | None = getattr(request, "buffered_sha256", None)
+    if known is not None:
+        yield known
+        return
+    with _buffered(request) as digest:
+        setattr(request, "buffered_sha256", digest)  # noqa: B010 (read above)
+        yield digest
+
+
+@contextmanager
+def _buffered(request: HttpRequest) -> Iterator[bytes]:
+    """Read it."""
     length = int(request.META.get("CONTENT_LENGTH") or 0)
     if length <= settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
         _assert_whole(len(request.body), length)

@@ -18,7 +18,7 @@ from flagship.middleware.body import buffered_body
 from flagship.middleware.routes import Route, current, is_mutation, route_of
 from flagship.middleware.wall import transaction_of
 from flagship.models.idempotency import Claim, StoredAnswer
-from flagship.selectors.caller import client_of
+from flagship.selectors.caller import client_of, signature_use_of
 from flagship.services.idempotency import (
     bare_key,
     cache_answer,
@@ -29,6 +29,7 @@ from flagship.services.idempotency import (
     parse_key,
     store_answer,
 )
+from flagship.services.signature_uses import noting_replays, take_use
 from jobs.errors import Refusal
 from jobs.trace import current_trace
 
@@ -47,6 +48,9 @@ class IdempotencyMiddleware:
     Anything but a 2xx rolls all of it back and is worked out again when the key returns. The body
     is read before the transaction opens, so that a slow sender holds no lock. Costs two
     statements and no call of Redis, which is asked for keys only that were replayed before.
+
+    The nonce of a signed write is used up by the same first statement (E-06): the cache is not
+    asked then, since a request sent again is refused before it is answered from anywhere.
     """
 
     def __init__(self, get_response: GetResponse) -> None:
@@ -59,21 +63,25 @@ class IdempotencyMiddleware:
         try:
             if client_of(request) is None:
                 return self._once(request, None)
-            with buffered_body(request) as body_sha256:
+            use = signature_use_of(request)
+            with buffered_body(request) as body_sha256, noting_replays(use=use):
                 return self._once(request, claim_of(request, body_sha256))
         except (Refusal, Error, OSError) as error:
             return answer(refusal_for(error))
 
     def _once(self, request: HttpRequest, claim: Claim | None) -> HttpResponse:
         """Run the view in its transaction, unless its key has been answered."""
+        use = signature_use_of(request)
         if claim is None:
             with transaction_of(request):
+                if use:
+                    take_use(use=use)
                 return self._work(request)
-        stored = cached_answer(claim=claim)
+        stored = None if use else cached_answer(claim=claim)
         if stored is not None:
             return replay(claim, stored, "cache")
         with transaction_of(request):
-            stored = claim_key(claim=claim)
+            stored = claim_key(claim=claim, use=use)
             if stored is None:
                 return store(claim, self._work(request))
         cache_answer(claim=claim, answer=stored)

@@ -8,6 +8,12 @@ from flagship.models.idempotency import IdempotencyRecord
 from flagship.models.limits import OrganizationLimits
 from flagship.models.login import LoginLimit
 from flagship.models.organization import Organization
+from flagship.models.signature import (
+    SignatureRollout,
+    SignatureTally,
+    SignatureUse,
+    SigningKey,
+)
 
 __all__ = [
     "ApiKey",
@@ -16,4 +22,8 @@ __all__ = [
     "LoginLimit",
     "Organization",
     "OrganizationLimits",
+    "SignatureRollout",
+    "SignatureTally",
+    "SignatureUse",
+    "SigningKey",
 ]

@@ -6,7 +6,9 @@ import hashlib
 import json
 import re
 import uuid
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from django.db import OperationalError, connection
 
@@ -18,28 +20,15 @@ from flagship.errors.idempotency import (
 )
 from flagship.errors.translate import is_lock_timeout
 from flagship.models.idempotency import Claim, StoredAnswer
+from flagship.models.signature import Use
 from flagship.selectors.idempotency import answer_of, key_hash_of
+from flagship.services.signature_uses import refuse_replay, use_columns
 
 KEPT_S = 24 * 3600
 LOCK_TIMEOUT_MS = 1000
 REQUIRED_UNDER = ("/v1/builds", "/v1/credits")
 _PRINTABLE = re.compile(r"[\x20-\x7e]{16,255}")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
-_CLAIM = """
-WITH waits AS MATERIALIZED (SELECT set_config('lock_timeout', %s, true) AS value)
-INSERT INTO flagship_idempotencyrecord
-    (key_hash, organization_id, method, route, fingerprint, request_id, expires_at)
-SELECT %s, %s, %s, %s, %s, %s, clock_timestamp() + make_interval(secs => %s)
-FROM waits WHERE value IS NOT NULL
-ON CONFLICT (key_hash) DO NOTHING RETURNING 1
-"""
-_STORE = """
-SET CONSTRAINTS ALL IMMEDIATE;
-SET CONSTRAINTS ALL DEFERRED;
-UPDATE flagship_idempotencyrecord
-SET status = %s, headers = %s, body = %s
-WHERE key_hash = %s AND status IS NULL
-"""
 
 
 def is_key_required(*, path: str, method: str = "POST") -> bool:
@@ -113,25 +102,36 @@ def cache_answer(*, claim: Claim, answer: StoredAnswer) -> None:
     answer_cache().put(claim, answer)
 
 
-def claim_key(*, claim: Claim) -> StoredAnswer | None:
+def claim_key(*, claim: Claim, use: Use | None = None) -> StoredAnswer | None:
     """Take the key as the first statement of the request's transaction, or return its answer.
 
     None means that the key is this transaction's until it ends. A twin that holds it is waited
-    for, up to the lock timeout, which stays in force for the transaction.
+    for, up to the lock timeout, which stays in force for the transaction. The nonce of a signed
+    request (`use`) is used up by the same statement, before the key is looked at.
 
-    Raises: IdempotencyKeyInUse; IdempotencyKeyReused. Nothing has changed.
+    Raises: IdempotencyKeyInUse; IdempotencyKeyReused; NonceReplayed. Nothing has changed.
     """
     try:
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT * FROM flagship_claim_key(%s, %s)", [claim.key_hash, LOCK_TIMEOUT_MS]
-            )
-            row = cursor.fetchone()
+        is_fresh, *row = _claim(claim, use)
     except OperationalError as error:
         if is_lock_timeout(error):
             raise IdempotencyKeyInUse from error
         raise
-    return None if row is None else _same_request(claim, answer_of(row))
+    if use and not is_fresh:
+        refuse_replay(use=use)
+    return None if row[0] is None else _same_request(claim, answer_of(row))
+
+
+def _claim(claim: Claim, use: Use | None) -> Sequence[Any]:
+    """Ask for the key; return whether the nonce was new, and the answer's columns or nothing."""
+    statement = "SELECT true, kept.* FROM flagship_claim_key(%s, %s) AS kept"
+    parameters: list[Any] = [claim.key_hash, LOCK_TIMEOUT_MS]
+    if use:
+        statement = "SELECT * FROM flagship_claim_signed_key(%s, %s, %s, %s, %s, %s, %s)"
+        parameters += [*use_columns(use), use.is_strict]
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        return cursor.fetchone() or (True, None)
 
 
 def store_answer(*, claim: Claim, status: int, headers: dict[str, str], body: bytes) -> datetime:

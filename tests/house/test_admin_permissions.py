@@ -15,7 +15,10 @@ from jobs.admin.base import ReadOnlyAdmin
 
 APPS = ("jobs", "flagship", "credits", "builds")
 PEOPLE = {"auth.User", "auth.Group"}
-ACTIONS = {"requeue", "discard", "block", "grant", "reverse", "lift", "limits"}
+ACTIONS = {
+    *("requeue", "discard", "block", "grant", "reverse", "lift", "limits"),
+    *("sign", "advance", "back", "rotate", "revoke"),
+}
 LINK_ACTIONS = ("actions_detail", "actions_row", "actions_list", "actions_submit_line")
 
 
@@ -61,6 +64,7 @@ def test_page__of_every_model_an_operator_needs__exists() -> None:
         *("credits.Account", "credits.Reservation", "credits.Entry", "credits.Package"),
         *("credits.Lot", "credits.Statement", "credits.Freeze"),
         *("flagship.Organization", "flagship.ApiKey", "flagship.AuditEvent"),
+        *("flagship.SignatureRollout", "flagship.SigningKey"),
     }
 
 
@@ -95,6 +99,7 @@ def test_action__as_a_link__exists_nowhere() -> None:
     "model",
     [
         *("jobs.FailedJob", "flagship.ApiKey", "flagship.OrganizationLimits"),
+        *("flagship.SignatureRollout", "flagship.SigningKey"),
         *("credits.Account", "credits.Entry", "credits.Freeze"),
     ],
 )

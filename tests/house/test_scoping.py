@@ -36,6 +36,7 @@ UNSCOPED = {
             "list_account_ids",
         )
     },
+    "flagship/selectors/signatures.py:evidence_of": "the console shows all clients that sign",
     "jobs/selectors/queues.py:_FACTS": "queues are the platform's; nobody's job is named",
     "jobs/selectors/queues.py:_TIMES": "queues are the platform's; nobody's job is named",
 }

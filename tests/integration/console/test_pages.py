@@ -95,6 +95,7 @@ def test_page__of_each_model__is_named_and_not_numbered(root: Client, model: typ
         ("builds.fetch", "docs, "),
         ("jobs.job", "builds."),
         ("flagship.organization", "Acme Bakery"),
+        ("flagship.signingkey", "ci, "),
     ],
 )
 def test_page__keyed_by_an_id__says_whose_it_is(root: Client, model: str, name: str) -> None:

@@ -18,9 +18,10 @@ from builds.services.submit import BuildOrder, create_build
 from credits.models import Package
 from credits.services import grant_credits, open_account
 from credits.services.ledger import call_ledger
-from flagship.models import Organization
+from flagship.models import ApiKey, Organization, SignatureRollout, SignatureTally
 from flagship.services.api_keys import issue_api_key
 from flagship.services.organizations import create_organization
+from flagship.services.signing_keys import issue_signing_key
 from jobs.models import FailedJob, Schedule
 from jobs.queues import BUILDS
 from tests.integration.console.rows import make_letter
@@ -50,7 +51,8 @@ class World:
 def make_world(name: str = "Acme Bakery") -> World:
     """Make an organization with credits, a key, a project, a running build and a dead letter."""
     organization = create_organization(name=name, actor="user:ana")
-    issue_api_key(organization_id=organization.id, name="ci", scopes=["builds:read"])
+    issued, _ = issue_api_key(organization_id=organization.id, name="ci", scopes=["builds:read"])
+    _signatures(issued)
     open_account(organization_id=organization.id)
     grant_credits(
         organization_id=organization.id,
@@ -81,6 +83,20 @@ def make_world(name: str = "Acme Bakery") -> World:
         code="starter", defaults={"name": "Starter", "price": 900, "credits": 500}
     )
     return World(organization, project, build, letter)
+
+
+def _signatures(api_key: ApiKey) -> None:
+    """Let the client sign, and have been seen: mostly with both, some with v1 alone."""
+    now = datetime.now(UTC)
+    issue_signing_key(api_key_id=api_key.id, overlap=timedelta(0), actor="user:ana", now=now)
+    hour = now.replace(minute=0, second=0, microsecond=0)
+    for outcome, count in (("v1_only", 214), ("both", 18_233), ("replay", 3), ("forged", 12)):
+        SignatureTally.objects.create(
+            api_key_id=api_key.id, hour=hour, outcome=outcome, count=count
+        )
+    SignatureRollout.objects.filter(api_key=api_key).update(
+        stage="either", came_from="observe", stage_since=now - timedelta(days=9, hours=4)
+    )
 
 
 def _proofs(name: str) -> None:

@@ -8,16 +8,17 @@ import re
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from django.db import connection, transaction
 
 from builds.models import BuildLogLine, Fetch, Project
 from flagship.api.documents import schema_json
-from flagship.models import ApiKey
+from flagship.models import ApiKey, Organization, SignatureTally, SignatureUse
 from flagship.services.api_keys import OPERATOR_SCOPES, SCOPES
 from flagship.services.idempotency import make_claim, store_answer
+from flagship.services.signing_keys import issue_signing_key
 from jobs.ids import new_id, public_id
 from jobs.models import TelemetryEvent
 from jobs.payloads import Probe
@@ -39,7 +40,7 @@ ROLES: Final[dict[str, tuple[str, ...]]] = {
 PREFIXES: Final = {
     **{"project": "proj", "idle_project": "proj", "source": "src", "idle_source": "src"},
     **{"build": "build", "ended_build": "build", "fetch": "fetch", "job": "job", "hold": "res"},
-    "key": "key",
+    **{"key": "key", "client": "key", "signing_key": "sig"},
 }
 SITE: Final = tar_gz({"index.html": b"<h1>Home</h1>"})
 
@@ -200,8 +201,21 @@ def _make_rows(organization_id: uuid.UUID) -> dict[str, str]:
         "job": enqueue(Probe(), organization_id=organization_id).id,
         "hold": make_hold(organization_id, 7).reservation_id,
         "key": _use_key(organization_id),
+        **_sign(organization_id),
     }
     return {name: public_id(PREFIXES[name], row) for name, row in rows.items()}
+
+
+def _sign(organization_id: uuid.UUID) -> dict[str, uuid.UUID]:
+    """Let the organization have a client that signs, and has been seen."""
+    now = datetime.now(UTC)
+    client = make_client(organization=Organization(organization_id)).api_key
+    key, _ = issue_signing_key(api_key_id=client.id, overlap=timedelta(0), actor="test", now=now)
+    SignatureUse.objects.create(
+        use_hash=key.id.bytes, api_key=client, proof="both", expires_at=now + timedelta(hours=1)
+    )
+    SignatureTally.objects.create(api_key=client, hour=now, outcome="replay", count=1)
+    return {"client": client.id, "signing_key": key.id}
 
 
 def _use_key(organization_id: uuid.UUID) -> uuid.UUID:

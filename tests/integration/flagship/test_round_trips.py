@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import uuid
@@ -21,6 +22,7 @@ from flagship.management.embedded.home import free_port
 from tests.clients import ApiCaller, make_client
 from tests.processes import Processes, wait_until
 from tests.servers import Servers
+from tests.signing import Signer, make_signer
 
 REQUESTS = 5
 
@@ -34,37 +36,51 @@ class Counted:
     postgres: CountingProxy
     valkey: CountingProxy
 
-    def ask(self, method: str, path: str, body: Any = None, *, key: str = "") -> httpx.Response:
-        """Send one request, a mutating one with an Idempotency-Key."""
-        headers = {"Authorization": f"Bearer {self.caller.secret}"}
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        key: str = "",
+        signer: Signer | None = None,
+    ) -> httpx.Response:
+        """Send one request, a mutating one with an Idempotency-Key; signed, or with the API key."""
+        url, raw = f"{self.url}{path}", b"" if body is None else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"} if raw else {}
         if method != "GET":
-            headers["Idempotency-Key"] = key or f"key-{uuid.uuid4().hex}"
-        return httpx.request(
-            method, f"{self.url}{path}", headers=headers, json=body, timeout=10, trust_env=False
-        )
+            headers["Idempotency-Key"] = key = key or f"key-{uuid.uuid4().hex}"
+        if signer is None:
+            headers["Authorization"] = f"Bearer {self.caller.secret}"
+        else:
+            media = headers.get("Content-Type", "")
+            headers |= signer.headers(method, url, raw, content_type=media, key=key)
+        return httpx.request(method, url, headers=headers, content=raw, timeout=10, trust_env=False)
 
-    def trips(self, method: str, path: str, body: Any = None) -> tuple[float, float, float]:
+    def trips(
+        self, method: str, path: str, body: Any = None, signer: Signer | None = None
+    ) -> tuple[float, float, float]:
         """Return PostgreSQL's round trips and statements, and Valkey's trips, of one request.
 
         What begins or ends a transaction is no statement. Medians of a few requests: an
         organization's own limits are read once in two seconds.
         """
         for _ in range(2):  # Plans are made, the key's last use is stamped.
-            self._ask_well(method, path, body)
+            self._ask_well(method, path, body, signer)
         counts = []
         for _ in range(REQUESTS):
             postgres, valkey = self.postgres.now(), self.valkey.now()
-            self._ask_well(method, path, body)
+            self._ask_well(method, path, body, signer)
             asked = self.postgres.now().since(postgres)
             calls = self.valkey.now().since(valkey).trips
             counts.append((asked.trips, asked.statements - asked.bounds, calls))
         trips, statements, calls_made = zip(*counts, strict=True)
         return median(trips), median(statements), median(calls_made)
 
-    def _ask_well(self, method: str, path: str, body: Any) -> None:
+    def _ask_well(self, method: str, path: str, body: Any, signer: Signer | None) -> None:
         if body and "name" in body:
             body = {**body, "name": uuid.uuid4().hex}
-        response = self.ask(method, path, body)
+        response = self.ask(method, path, body, signer=signer)
         assert response.status_code < 300, response.text
 
 
@@ -128,6 +144,27 @@ def test_stack__of_the_edge__costs_two_statements_and_one_call_of_redis(
         assert statements <= (2 if is_mutation else 0), (name, more)
         assert redis_calls <= 1, (name, more)
         assert trips <= (4 if is_mutation else 2), (name, more)
+
+
+# E-06, E-10
+def test_signature__of_a_write__costs_nothing_and_that_of_a_read_a_row(
+    caller: ApiCaller, processes: Processes
+) -> None:
+    signer = make_signer(make_client(organization=caller.organization).api_key)
+    asked: dict[str, tuple[str, str, Any]] = {
+        "write": ("POST", "/v1/credits/reserve", RESERVE),
+        "read": ("GET", "/v1/credits/account", None),
+    }
+    with counted(processes, caller, "config.settings") as server:
+        plain = {name: server.trips(*each) for name, each in asked.items()}
+        signed = {name: server.trips(*each, signer=signer) for name, each in asked.items()}
+    print(plain, signed)
+
+    # The nonce of a write is taken by the statement that takes its key; that of a read by one of
+    # its own, between a BEGIN and a COMMIT of its own.
+    assert signed["write"] == plain["write"]
+    trips, statements, redis_calls = plain["read"]
+    assert signed["read"] == (trips + 3, statements + 1, redis_calls)
 
 
 # E-01

@@ -39,12 +39,15 @@ def test_middleware__out_of_order__is_an_error(settings: Any) -> None:
     assert found() == {"flagship.E002", "flagship.E003"}
 
 
+@pytest.mark.parametrize("layer", ["rate_limit.RateLimit", "signature.Signature"])
 @pytest.mark.parametrize("place", [None, 0, -1])
-def test_limiter__missing_or_out_of_place__is_an_error(settings: Any, place: int | None) -> None:
-    limiter = "flagship.middleware.rate_limit.RateLimitMiddleware"
-    settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if name != limiter]
+def test_layer__missing_or_out_of_place__is_an_error(
+    settings: Any, place: int | None, layer: str
+) -> None:
+    name = f"flagship.middleware.{layer}Middleware"
+    settings.MIDDLEWARE = [other for other in settings.MIDDLEWARE if other != name]
     if place is not None:
-        settings.MIDDLEWARE.insert(place, limiter)
+        settings.MIDDLEWARE.insert(place, name)
 
     assert "flagship.E003" in found()
 

@@ -184,7 +184,7 @@ def test_tenant_role__on_every_table__holds_what_the_models_say(owner_db: Any) -
 
 
 def test_tenant_role__of_the_owners_functions__calls_four(owner_db: Any) -> None:
-    # P24: each of them asks whose it is, or looks at one prefix.
+    # P24: each of them asks whose it is, or looks at one prefix or one signing key's id.
     rows = owner_db.execute(
         "SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND prosecdef"
         " AND prorettype <> 'trigger'::regtype"
@@ -193,7 +193,7 @@ def test_tenant_role__of_the_owners_functions__calls_four(owner_db: Any) -> None
 
     assert sorted(name for (name,) in rows) == [
         *("credits_commit_reservation", "credits_release_reservation", "credits_reserve"),
-        "flagship_find_api_key",
+        "flagship_find_caller",
     ]
 
 
@@ -260,6 +260,13 @@ WRITES = [
     " VALUES (%(foreign_build)s, 9, 'stdout', 'forged')",
     "INSERT INTO jobs_jobattempt (job_id, number, token, worker, started_at)"
     " VALUES (%(foreign_job)s, 1, 1, 'x', now())",
+    "INSERT INTO flagship_signingkey (id, api_key_id, slot, sealed_secret)"
+    " VALUES (gen_random_uuid(), %(foreign_client)s, 2, '')",
+    "INSERT INTO flagship_signaturetally (api_key_id, hour, outcome, count)"
+    " VALUES (%(foreign_client)s, date_trunc('hour', now()), 'forged', 1)",
+    "SELECT flagship_take_use(1000, decode('01', 'hex'), %(foreign_client)s, 'both', 660)",
+    "SELECT flagship_claim_signed_key(decode('02', 'hex'), 1000, decode('01', 'hex'),"
+    " %(foreign_client)s, 'both', 660, true)",
 ]
 
 
@@ -297,6 +304,10 @@ def test_tenant_role__writing_for_a_stranger__is_refused(
         "UPDATE builds_project SET name = 'x' WHERE id = %(foreign_project)s",
         "DELETE FROM jobs_job WHERE id = %(foreign_job)s",
         "SELECT FROM builds_build WHERE id = %(foreign_build)s FOR UPDATE",
+        "UPDATE flagship_signaturerollout SET stage = 'either'"
+        " WHERE api_key_id = %(foreign_client)s",
+        "SELECT sealed_secret FROM flagship_signingkey WHERE id = %(foreign_signing_key)s",
+        "DELETE FROM flagship_signatureuse WHERE api_key_id = %(foreign_client)s",
     ],
 )
 def test_tenant_role__naming_a_strangers_row__finds_none(
@@ -306,6 +317,34 @@ def test_tenant_role__naming_a_strangers_row__finds_none(
     act_for(tenant_db, tenants[0].organization_id)
 
     assert tenant_db.execute(statement, parameters(tenants)).rowcount == 0
+
+
+def test_caller__looked_up_for_nobody_yet__is_the_one_that_was_named(
+    tenants: tuple[Tenant, Tenant], tenant_db: Any
+) -> None:
+    # P24, E-05: the one look over the wall, before it is known who calls.
+    act_for(tenant_db, uuid.UUID(int=0))
+    known = parameters(tenants)
+    prefix = tenants[0].callers["member"].api_key.prefix
+
+    def found(prefix: str | None, signing_key: Any) -> list[tuple[Any, ...]]:
+        rows = tenant_db.execute(
+            "SELECT organization_id, api_key_id, stage, signing_key_id, sealed_secret IS NULL"
+            " FROM flagship_find_caller(%s::text, %s::uuid)",
+            [prefix, signing_key],
+        )
+        return list(rows)
+
+    own = tenants[0].organization_id
+    named = (own, tenants[0].callers["member"].api_key.id, None, None, True)
+    signer = (own, known["client"], "observe", known["signing_key"], False)
+    assert found(prefix, None) == [named]
+    assert found(None, known["signing_key"]) == [signer]
+    # Named together, a signing key is looked at only where it is the API key's own.
+    assert found(prefix, known["signing_key"]) == [named]
+    assert found(prefix, known["foreign_signing_key"]) == [named]
+    assert found("0" * 12, known["signing_key"]) == []
+    assert found(None, uuid.uuid4()) == found(None, None) == found("%", None) == []
 
 
 LEDGER = [
