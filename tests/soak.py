@@ -6,6 +6,7 @@ import os
 from typing import TypeVar
 
 Number = TypeVar("Number", int, float)
+Size = TypeVar("Size")
 TIMES = 10
 
 
@@ -14,6 +15,6 @@ def soaked(usual: Number) -> Number:
     return usual * TIMES if os.environ.get("FLAGSHIP_SOAK") else usual
 
 
-def full(usual: int, complete: int) -> int:
+def full(usual: Size, complete: Size) -> Size:
     """Return the size of a proof: the complete one in `make soak`, else that of every run."""
     return complete if os.environ.get("FLAGSHIP_SOAK") else usual

@@ -10,6 +10,7 @@ import hashlib
 import random
 import socket
 import string
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
@@ -62,7 +63,7 @@ def make_case(
     presented = Presented(
         method="POST" if is_write else "GET",
         host=host,
-        path="/api/jobs",
+        path="/v1/jobs",
         query=draw.choice(("", "limit=5", "a=1&a=2&b=", "limit=5&state=dead&x"))
         if not is_write
         else draw.choice(("", "a=1&b=2")),
@@ -251,8 +252,6 @@ def run_http(count: int, seed: int, *, port: int, key_id: str, secret: str) -> d
     What they are made of is never sent, so that no nonce is used up and a forgery that were
     accepted would be so for its signature.
     """
-    import time
-
     raw, draw = bytes.fromhex(secret), random.Random(seed)
 
     def signer(presented: Presented) -> str:

@@ -20,7 +20,7 @@ class Tally:
     succeeded: set[str] = field(default_factory=set)
     server_errors: list[str] = field(default_factory=list)
     undocumented: list[str] = field(default_factory=list)
-    forgeries_accepted: int | None = None
+    forgeries_accepted: int = 0
 
     def note(self, part: str, operation: str | None, status: int) -> None:
         """Count an answer (status 0: the connection was closed without one)."""
@@ -37,7 +37,7 @@ class Tally:
         return [*self.server_errors[:SHOWN], *self.undocumented[:SHOWN], *accepted]
 
     def to_json(self, seed: int, seconds: float) -> dict[str, Any]:
-        """Return the line; `forgeriesAccepted` is null where no forgery was tried."""
+        """Return the line."""
         return {
             "seed": seed,
             "cases": dict(self.cases),

@@ -1,27 +1,61 @@
-"""No forgery of a signed request is accepted, and the fuzzer would see one (P22)."""
+"""No forgery of a signed request is accepted, and the fuzzer would see one (P22).
+
+The sizes and the seed are those of the run (tests/fuzz/sizes.py).
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
+import httpx
 import pytest
 
 from flagship.signatures import Presented
 from flagship.signatures import canonical as canonical_module
+from jobs.models import Job
+from tests.clients import ApiCaller
 from tests.fuzz import forgeries
-from tests.soak import full
+from tests.fuzz.sizes import SEED, SIZE
+from tests.fuzz.tally import TALLY
+from tests.processes import Processes
+from tests.races.apis import Apis
+from tests.signing import make_signer, prepare
+
+
+def added(part: str, told: dict[str, Any]) -> None:
+    """Add what a test has counted to the tally of the run."""
+    TALLY.cases[part] += told["cases"]
+    TALLY.forgeries_accepted += told["accepted"]
 
 
 def test_forgeries__of_signed_requests__are_all_refused() -> None:
-    # P22: 50,000 in every run, 1,000,000 in the soak.
-    count = full(50_000, 1_000_000)
+    # E-05, E-06, P22
+    told = forgeries.run(SIZE.forgeries, SEED)
+    added("forgeries", told)
 
-    assert forgeries.run(count, seed=20_261_122) == {
-        "cases": count,
-        "accepted": 0,
-        "seed": 20_261_122,
-        "examples": [],
-    }
+    assert (told["cases"], told["accepted"]) == (SIZE.forgeries, 0), told["examples"]
+
+
+def test_forgeries__over_http__are_all_refused_and_none_is_an_error(
+    live_db: None, issue_key: Any, processes: Processes
+) -> None:
+    # E-05, P22, P31
+    caller: ApiCaller = issue_key()
+    apis, signer = Apis(processes, caller.secret), make_signer(caller.api_key)
+    apis.start(1)
+    port, count = apis.ports[0], SIZE.forged_requests
+    told = forgeries.run_http(count, SEED, port=port, key_id=signer.key_id, secret=signer.secret)
+    added("forged requests", told)
+
+    assert (told["cases"], told["accepted"], told["errors"]) == (count, 0, 0), told["examples"]
+    assert told["refused"] > 0.9 * count, told
+    assert Job.objects.count() == 0
+    body = {"kind": "jobs.probe", "payload": {"note": "right"}}
+    right = prepare(signer, "POST", "/v1/jobs", body, host=f"127.0.0.1:{port}", key="r" * 20)
+    taken = httpx.post(
+        f"http://127.0.0.1:{port}{right.path}", content=right.body, headers=right.headers
+    )
+    assert taken.status_code == 202
 
 
 def _without(field: str) -> Any:

@@ -5,11 +5,8 @@ The sizes and the seed are those of the run (tests/fuzz/sizes.py).
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import os
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -24,7 +21,6 @@ from tests.fuzz.sizes import SEED, SIZE, SIZE_NAME
 from tests.fuzz.tally import TALLY, Tally
 from tests.processes import Processes
 
-FORGERIES = "tests.fuzz.forgeries"
 PLANTED = {"DJANGO_SETTINGS_MODULE": "tests.fuzz.planted"}
 
 
@@ -102,19 +98,6 @@ def test_one_raw_request__of_an_earlier_run__tells_what_is_answered(
     number, tally = int(os.environ["FLAGSHIP_CASE"]), Tally()
     run_raw(ground=ground, document=document, tally=tally, seed=SEED, numbers=[number])
     print(tally.statuses, tally.faults(), *(each.output() for each in ground.running), sep="\n")
-
-
-def test_forgeries__of_signed_requests__are_never_accepted() -> None:
-    # E-05, E-06, P21: the signer's own part of the fuzz.
-    if importlib.util.find_spec(FORGERIES) is None:
-        pytest.skip("requests are not signed yet: there is nothing to forge")
-    run: Any = importlib.import_module(FORGERIES).run
-    found = run(SIZE.forgeries, SEED)
-    TALLY.cases["forgeries"] += found["cases"]
-    TALLY.forgeries_accepted = (TALLY.forgeries_accepted or 0) + found["accepted"]
-
-    assert found["cases"] >= SIZE.forgeries
-    assert found["accepted"] == 0
 
 
 def test_faults__planted_in_an_api__are_seen_by_both(
