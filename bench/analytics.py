@@ -83,7 +83,7 @@ SELECT hold, md5('a' || tenant)::uuid, 9, CASE state WHEN 'deployed' THEN 'commi
     END, at, at + interval '30 minutes', at + interval '1 minute' FROM made;
 INSERT INTO credits_entry (account_id, seq, kind, reservation_id, hold, balance_before,
     balance_delta, balance_after, reserved_before, reserved_delta, reserved_after, issued_delta,
-    charged_delta, reason, reference, created_at)
+    charged_delta, lapsed_delta, reason, reference, created_at)
 SELECT md5('a' || tenant)::uuid, 1 + row_number() OVER (PARTITION BY tenant ORDER BY at, step),
     CASE WHEN step = 1 THEN 'reserve' WHEN state = 'deployed' THEN 'commit' ELSE 'release' END,
     hold, 9, 1000,
@@ -91,7 +91,7 @@ SELECT md5('a' || tenant)::uuid, 1 + row_number() OVER (PARTITION BY tenant ORDE
     CASE WHEN step = 2 AND state = 'deployed' THEN 995 ELSE 1000 END,
     CASE step WHEN 1 THEN 0 ELSE 9 END, CASE step WHEN 1 THEN 9 ELSE -9 END,
     CASE step WHEN 1 THEN 9 ELSE 0 END, 0,
-    CASE WHEN step = 2 AND state = 'deployed' THEN 5 ELSE 0 END, '', '',
+    CASE WHEN step = 2 AND state = 'deployed' THEN 5 ELSE 0 END, 0, '', '',
     at + (step - 1) * interval '1 minute'
   FROM made, generate_series(1, 2) AS step ORDER BY at;
 INSERT INTO builds_build (id, organization_id, project_id, source_id, state, previous_state,

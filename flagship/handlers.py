@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from flagship.payloads import FoldSignatures, PruneIdempotency, PruneLogins
+from flagship.payloads import FoldSignatures, PruneIdempotency, PruneLogins, PruneSessions
 from flagship.services.idempotency import prune_idempotency
 from flagship.services.logins import prune_logins as prune_login_limits
+from flagship.services.sessions import prune_sessions as prune_ended_sessions
 from flagship.services.signature_uses import fold_uses, prune_tallies
 from jobs.context import JobContext
 from jobs.queues import MAINTENANCE
@@ -31,6 +32,12 @@ def prune_logins(payload: PruneLogins, context: JobContext) -> dict[str, Any]:
         pruned += batch
         context.check()
     return {"pruned": pruned}
+
+
+@handler(PruneSessions, queue=MAINTENANCE, timeout_s=300.0)
+def prune_sessions(payload: PruneSessions, context: JobContext) -> dict[str, Any]:
+    """Delete what is left of logins that are over."""
+    return {"pruned": prune_ended_sessions()}
 
 
 @handler(FoldSignatures, queue=MAINTENANCE, timeout_s=300.0)

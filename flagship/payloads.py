@@ -11,6 +11,12 @@ class PruneLogins(Payload):
     KIND = "flagship.prune_logins"
 
 
+class PruneSessions(Payload):
+    """Delete logins that are over; a second run finds nothing left to do."""
+
+    KIND = "flagship.prune_sessions"
+
+
 class PruneIdempotency(Payload):
     """Delete answers older than 24 hours; a second run finds nothing left to do."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ from django.contrib.sessions.models import Session
 from django.test import Client
 
 from flagship.middleware import sessions
+from flagship.services.sessions import prune_sessions
+from jobs.registry import get_handler
 from tests.integration.console.rows import PASSWORD, browser_of, make_operator
 
 HOUR_S = 3600.0
@@ -193,3 +196,18 @@ def test_logout__by_anyone__forgets_the_session_itself() -> None:
     client.post("/admin/logout/")
 
     assert not Session.objects.filter(session_key=key).exists()
+
+
+def test_sessions__that_are_over__are_deleted_and_the_others_stay(client: Client) -> None:
+    # F-01
+    make_operator()
+    log_in(client)
+    over = Session.objects.create(
+        session_key="over", session_data="", expire_date=datetime.now(UTC) - timedelta(seconds=1)
+    )
+
+    assert prune_sessions() == 1
+    assert not Session.objects.filter(pk=over.pk).exists()
+    assert is_in(client)
+    assert prune_sessions() == 0
+    assert get_handler("flagship.prune_sessions").queue == "flagship:maintenance"
