@@ -61,7 +61,7 @@ def _of_together(statements) -> str:
     first = statements[0]
     if first.startswith(b"BEGIN"):
         return "BEGIN and the row lock"
-    if b"settle" in first:
+    if any(b"settle" in each for each in statements):
         return "completion and COMMIT"
     return f"other SQL: {first[:40].decode(errors='replace')}"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 KINDS: Final = ("noop", "durable")
@@ -72,6 +72,10 @@ def _ours(shape: str, label: str, noop: int, durable: int) -> Contender:
 CONTENDERS: Final[tuple[Contender, ...]] = (
     _ours("stepwise", "stepwise", 3000, 2500),
     _ours("transactional", "transactional", 6000, 12000),
+    replace(
+        _ours("transactional_waiting", "transactional, each write waited for", 0, 12000),
+        jobs={"durable": 12000},
+    ),
     _ours("batch", "batch of up to 100", 20000, 16000),
     Contender(
         name="floor",

@@ -20,7 +20,7 @@ from bench.jobs.contenders import BY_NAME, CONTENDERS, KINDS, Contender
 from bench.jobs.ground import Ground, ground
 from bench.jobs.install import install, version_of
 
-DRAINED_ONCE = ("stepwise", "rq_simple")
+DRAINED_ONCE = ("stepwise", "transactional_waiting", "rq_simple")
 """No bar compares how fast these drain: a quick run does it once."""
 
 
@@ -42,7 +42,7 @@ class Plan:
 
     def asks_for_more(self, number: int, contender: Contender) -> bool:
         """Tell whether a round enqueues and times starts too."""
-        return bool(contender.client) and (number == 1 or not self.quick)
+        return "noop" in contender.jobs and (number == 1 or not self.quick)
 
     def sized(self, contender: Contender) -> Contender:
         """Return a contender with the number of jobs this run can afford."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, Final, cast
 
 import psycopg
@@ -12,7 +13,12 @@ from django.db.transaction import Atomic
 from psycopg.pq import ExecStatus, TransactionStatus
 
 _CURSOR: Final = "_flagship_cursor"
+_WRITER: Final = "_flagship_writer"
 _PREPARED: Final = "_flagship_prepared"
+_NAMES: Final = "_flagship_names"
+_LATER: Final = "_flagship_later"
+_PLAINLY: Final = "_flagship_plainly"
+_NO_SUCH_PLAN: Final = "26000"
 _OUTERMOST: Final = Atomic(DEFAULT_DB_ALIAS, savepoint=False, durable=False)
 
 
@@ -28,12 +34,14 @@ def run(
     Raises: django.db.DatabaseError and its subclasses.
     """
     wrapper = _wrapper()
+    kept = wrapper.connection.__dict__
+    if kept.get(_LATER):
+        run_together(*take_later())
     with wrapper.wrap_database_errors:
-        kept = wrapper.connection.__dict__
         cursor = kept.get(_CURSOR)
         if cursor is None:
             cursor = kept[_CURSOR] = psycopg.Cursor(wrapper.connection)
-        cursor.execute(cast(Any, statement), parameters, prepare=True)
+        cursor.execute(cast(Any, statement), parameters, prepare=_PLAINLY not in kept)
         return cursor.fetchall() if cursor.description else []
 
 
@@ -82,14 +90,80 @@ def run_together(*statements: bytes) -> list[list[bytes | None]]:
         ]
 
 
+def run_later(statement: str, parameters: Sequence[Any] = ()) -> None:
+    """Run one statement that nobody waits for, in the round trip that ends the transaction.
+
+    For effects of transactional handlers: they travel with the job's completion and COMMIT, so
+    that they cost no trip of their own. Whatever this thread asks of the database meanwhile (by
+    Django, or by `run`) comes after them; COPY and the driver's own cursors know nothing of them.
+    An error is raised there or at the end, and fails the run as it would have here. Placeholders
+    are `%s`. Outside of a whole transaction the statement is run at once.
+    Raises: django.db.DatabaseError and its subclasses.
+    """
+    wrapper = _wrapper()
+    waiting = wrapper.connection.__dict__.get(_LATER)
+    if waiting is None:
+        run(statement, parameters)
+        return
+    execute = _execution(wrapper.connection, statement, parameters)
+    if not waiting:
+        wrapper.execute_wrappers.append(_after_what_waits)
+    waiting.append(execute)
+
+
+def take_later() -> list[bytes]:
+    """Return what `run_later` has put off, for `run_together`; nothing waits any more."""
+    wrapper = _wrapper()
+    waiting = wrapper.connection.__dict__.get(_LATER)
+    if not waiting:
+        return []
+    taken = list(waiting)
+    waiting.clear()
+    wrapper.execute_wrappers.remove(_after_what_waits)
+    return taken
+
+
+def _after_what_waits(execute: Any, sql: Any, params: Any, many: Any, context: Any) -> Any:
+    """Let what was put off go before a statement of Django's."""
+    run_together(*take_later())
+    return execute(sql, params, many, context)
+
+
+def _execution(raw: Any, statement: str, parameters: Sequence[Any]) -> bytes:
+    """Write the execution of a statement whose plan the connection keeps from now on."""
+    kept = raw.__dict__
+    names = kept.setdefault(_NAMES, {})
+    name = names.setdefault(statement, f"flagship_later_{len(names)}")
+    if name not in kept.get(_PREPARED, ()):
+        prepare({name: "AS " + _numbered(statement)})
+    writer = kept.get(_WRITER)
+    if writer is None:
+        writer = kept[_WRITER] = psycopg.ClientCursor(raw)
+    text: str = writer.mogrify(f"EXECUTE {name}{_places(len(parameters))}", parameters)
+    return text.encode()
+
+
+@lru_cache(maxsize=256)
+def _numbered(statement: str) -> str:
+    """Return a statement with $1, $2, ... in the place of its placeholders."""
+    first, *rest = (text.replace("%%", "%") for text in statement.split("%s"))
+    return first + "".join(f"${number}{text}" for number, text in enumerate(rest, 1))
+
+
+@lru_cache(maxsize=64)
+def _places(count: int) -> str:
+    return f"({', '.join(['%s'] * count)})" if count else ""
+
+
 @contextmanager
 def one_transaction() -> Iterator[None]:
     """Make the block one transaction that the caller begins and commits itself.
 
     As `transaction.atomic()` for everything inside the block (savepoints, on_commit, durable
     blocks are refused), but BEGIN and COMMIT are the caller's, with `run_together`, so that they
-    travel with its first and last statements. A block left without COMMIT is rolled back. One
-    that nothing waits for (`is_followed_up`) may be followed by another in the same block.
+    travel with its first and last statements, as does what `run_later` puts off. A block left
+    without COMMIT is rolled back. One that nothing waits for (`is_followed_up`) may be followed by
+    another in the same block.
     Raises: RuntimeError inside another transaction.
     """
     wrapper = _wrapper()
@@ -99,12 +173,16 @@ def one_transaction() -> Iterator[None]:
     wrapper.autocommit = False
     wrapper.in_atomic_block, wrapper.needs_rollback = True, False
     wrapper.atomic_blocks.append(_OUTERMOST)
+    kept = wrapper.connection.__dict__
+    kept[_LATER] = []
     try:
         yield
     except BaseException:
         wrapper.run_on_commit = []
         raise
     finally:
+        if kept.pop(_LATER):
+            wrapper.execute_wrappers.remove(_after_what_waits)
         wrapper.in_atomic_block = wrapper.needs_rollback = False
         wrapper.autocommit = True
         wrapper.atomic_blocks.clear()
@@ -146,9 +224,20 @@ def is_followed_up() -> bool:
     return bool(_wrapper().run_on_commit)
 
 
+def has_lost_plans(error: BaseException) -> bool:
+    """Tell whether a statement failed because its plan is gone."""
+    return getattr(error.__cause__, "sqlstate", None) == _NO_SUCH_PLAN
+
+
 def forget_prepared() -> None:
-    """Forget which plans this thread's connection keeps: psycopg deallocates all on ROLLBACK."""
-    _wrapper().connection.__dict__.pop(_PREPARED, None)
+    """Forget which plans this thread's connection keeps, since they are gone.
+
+    With plans of its own psycopg deallocates all at a ROLLBACK, to a savepoint too; where that has
+    happened once it keeps none any more, so that it will not happen again.
+    """
+    kept = _wrapper().connection.__dict__
+    kept.pop(_PREPARED, None)
+    kept[_PLAINLY] = True
 
 
 def is_idle() -> bool:

@@ -15,12 +15,19 @@ from typing import Any, Final
 
 from django.db import IntegrityError, ProgrammingError, transaction
 
-from jobs.clients.postgres import forget_prepared, literal, prepare, run, run_together
+from jobs.clients.postgres import (
+    forget_prepared,
+    has_lost_plans,
+    literal,
+    prepare,
+    run,
+    run_together,
+    take_later,
+)
 from jobs.errors import LeaseLost
 from jobs.services.claim import Claimed
 from jobs.services.endings import SUSPECT_AFTER
 
-_NO_SUCH_PLAN: Final = "26000"
 _COLUMNS: Final = """id, kind, version, queue, organization_id, payload, attempts + 1, lease_token,
     timeout_s, request_id, correlation_id, clock_timestamp()"""
 _FREE: Final = f"""state IN ('pending', 'queued', 'retry_wait')
@@ -82,12 +89,12 @@ def hold(*, job_id: uuid.UUID) -> Claimed | None:
 def settle(
     *, held: Claimed, worker: str, result: str | None, then: uuid.UUID | None = None
 ) -> Claimed | None:
-    """Complete a held job and commit, in one round trip.
+    """Complete a held job and commit, in one round trip with what `run_later` has put off.
 
     With `then`, on the same trip, begin the next transaction and hold that job, as `hold` does;
     it is returned. Otherwise this is the last thing the caller does. `result` is JSON text.
-    Raises: LeaseLost when the handler has moved its own job; IntegrityError for a deferred
-    constraint of what the handler wrote. Nothing is stored then, and nothing held.
+    Raises: LeaseLost when the handler has moved its own job; DatabaseError for what was put off,
+    and for a deferred constraint of what the handler wrote. Nothing is stored then, nor held.
     """
     values = (
         f"'{held.job_id.hex}', {held.token}, ".encode(),
@@ -96,7 +103,8 @@ def settle(
         b"NULL" if result is None else literal(result),
         f", '{held.started_at.isoformat()}'".encode(),
     )
-    statements = [b"EXECUTE flagship_settle(" + b"".join(values) + b")", b"COMMIT"]
+    complete = b"EXECUTE flagship_settle(" + b"".join(values) + b")"
+    statements = [*take_later(), complete, b"COMMIT"]
     try:
         if then is None:
             run_together(*statements)
@@ -160,7 +168,7 @@ def _begin(execute: bytes) -> list[list[bytes | None]]:
         try:
             return run_together(b"BEGIN", execute)
         except ProgrammingError as error:
-            if last_try or getattr(error.__cause__, "sqlstate", None) != _NO_SUCH_PLAN:
+            if last_try or not has_lost_plans(error):
                 raise
             # A ROLLBACK on this connection took the plans along; nothing has been done yet.
             run_together(b"ROLLBACK")

@@ -9,15 +9,23 @@ from typing import Any, Final, TypeVar
 
 import psycopg
 from django.conf import settings
-from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, connection, connections
+from django.db import (
+    DEFAULT_DB_ALIAS,
+    InterfaceError,
+    OperationalError,
+    ProgrammingError,
+    connection,
+    connections,
+)
 from psycopg_pool import PoolTimeout
 
 T = TypeVar("T")
 
 _SHUTDOWNS: Final = ("57P01", "57P02", "57P03", "57P05", "25P03", "25P04")
 """Ended by the administrator, by a crash, not accepting connections yet; idle for too long."""
-_CONFLICTS: Final = ("40001", "40P01", "55P03", "57014")
-"""Serialization failure, deadlock, lock timeout, statement timeout: worth another try."""
+_CONFLICTS: Final = ("40001", "40P01", "55P03", "57014", "26000")
+"""Serialization failure, deadlock, lock timeout, statement timeout, and a plan that has gone from
+the connection with a ROLLBACK (`forget_prepared`): worth another try."""
 
 
 def use_pool(size: int) -> None:
@@ -77,7 +85,8 @@ def is_lost(error: BaseException) -> bool:
 def is_conflict(error: BaseException) -> bool:
     """Tell whether another transaction was in the way: the whole may be tried again."""
     cause = getattr(error, "__cause__", None)
-    return isinstance(error, OperationalError) and getattr(cause, "sqlstate", None) in _CONFLICTS
+    is_of_server = isinstance(error, OperationalError | ProgrammingError)
+    return is_of_server and getattr(cause, "sqlstate", None) in _CONFLICTS
 
 
 def is_starved(error: BaseException) -> bool:

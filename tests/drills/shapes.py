@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from django.db import transaction
 
+from jobs.clients.postgres import run_later
 from jobs.context import BatchItem, Death, JobContext
 from jobs.payloads import Payload
 from jobs.queues import AUDIT, AUTO_ACTIONS, MAINTENANCE, NOTIFICATIONS, USAGE
@@ -23,6 +24,7 @@ from jobs.states import Shape
 from tests.drills.models import Effect
 
 AT_ONCE = RetryPolicy((0.0,) * 5)
+LEAVE = "INSERT INTO drills_effect (key, attempt) VALUES (%s, %s)"
 
 
 class Mark(Payload):
@@ -65,6 +67,12 @@ class MarkInOne(Mark):
     """Claim, effect and completion in one transaction."""
 
     KIND: ClassVar[str] = "drills.mark_in_one"
+
+
+class MarkLater(Mark):
+    """The same, with an effect that nobody waits for before the COMMIT."""
+
+    KIND: ClassVar[str] = "drills.mark_later"
 
 
 class MarkTogether(Mark):
@@ -163,6 +171,13 @@ def mark_in_one(payload: MarkInOne, context: JobContext) -> dict[str, str]:
     work(payload, context)
     leave(payload, context.attempt)
     return {"key": payload.key}
+
+
+@handler(MarkLater, queue=MAINTENANCE, timeout_s=30.0, retry=AT_ONCE, shape=Shape.TRANSACTIONAL)
+def mark_later(payload: MarkLater, context: JobContext) -> None:
+    """Write the effect on the way out."""
+    run_later(LEAVE, (payload.key, context.attempt))
+    work(payload, context)
 
 
 @batch_handler(MarkTogether, queue=AUDIT, timeout_s=30.0, size=4, retry=RetryPolicy((0.0,)))

@@ -14,10 +14,10 @@ from jobs.models import FailedJob, Job, JobAttempt
 from jobs.services.enqueue import enqueue
 from tests.asserts import wait_until
 from tests.drills.models import Effect
-from tests.drills.shapes import Mark, MarkInOne, MarkPlainly, MarkTogether
+from tests.drills.shapes import Mark, MarkInOne, MarkLater, MarkPlainly, MarkTogether
 from tests.faults.matrix.verdicts import FINAL, Finding
 
-KINDS = (Mark, MarkPlainly, MarkInOne, MarkTogether)
+KINDS = (Mark, MarkPlainly, MarkInOne, MarkLater, MarkTogether)
 BUSINESS = ":business"
 
 

@@ -23,7 +23,9 @@ HERE = Path(__file__).parent
 def main() -> int:
     """Run what is asked for."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
-    parser.add_argument("--full", action="store_true", help="20,000 cases, 50,000 raw requests, 1,010,000 forgeries")
+    parser.add_argument(
+        "--full", action="store_true", help="20,000 cases, 50,000 raw requests, 1,010,000 forgeries"
+    )
     parser.add_argument("--seed", type=int, help="repeat the choices of an earlier run")
     parser.add_argument("--case", type=int, help="send this one raw request again")
     asked = parser.parse_args()

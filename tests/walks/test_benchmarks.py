@@ -1,4 +1,4 @@
-"""Benchmarks that write rows by SQL of their own still fit the tables, at a hundredth of their size."""
+"""Benchmarks that write rows by SQL of their own still fit the tables; a hundredth of the size."""
 
 from __future__ import annotations
 

@@ -12,13 +12,14 @@ from bench.jobs.kinds.payloads import (
     DurableBatch,
     DurableStepwise,
     DurableTransactional,
+    DurableWaiting,
     NoopBatch,
     NoopStepwise,
     NoopTransactional,
     Numbered,
 )
 from bench.jobs.peers.effects import INSERT, UPDATE, stamp
-from jobs.clients.postgres import run
+from jobs.clients.postgres import run, run_later
 from jobs.context import BatchItem, JobContext
 from jobs.queues import USAGE
 from jobs.registry import batch_handler, handler
@@ -56,7 +57,16 @@ def noop_transactional(payload: NoopTransactional, context: JobContext) -> None:
 
 @handler(DurableTransactional, queue=USAGE, timeout_s=TIMEOUT_S, shape=Shape.TRANSACTIONAL)
 def durable_transactional(payload: DurableTransactional, context: JobContext) -> None:
-    """Write twice; the engine's COMMIT follows."""
+    """Write twice on the way of the engine's COMMIT."""
+    started = time.monotonic()
+    run_later(INSERT, (payload.number,))
+    run_later(UPDATE, (payload.number,))
+    stamp(payload.number, started)
+
+
+@handler(DurableWaiting, queue=USAGE, timeout_s=TIMEOUT_S, shape=Shape.TRANSACTIONAL)
+def durable_waiting(payload: DurableWaiting, context: JobContext) -> None:
+    """Write, wait, write and wait; the engine's COMMIT follows."""
     started = time.monotonic()
     _write(payload.number)
     stamp(payload.number, started)

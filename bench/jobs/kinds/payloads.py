@@ -37,6 +37,12 @@ class DurableTransactional(Numbered):
     KIND: ClassVar[str] = "bench.durable_transactional"
 
 
+class DurableWaiting(Numbered):
+    """The same, each write waited for by itself."""
+
+    KIND: ClassVar[str] = "bench.durable_waiting"
+
+
 class NoopBatch(Numbered):
     """Nothing, many at once."""
 
@@ -54,6 +60,8 @@ PAYLOADS: dict[tuple[str, str], type[Numbered]] = {
     ("stepwise", "durable"): DurableStepwise,
     ("transactional", "noop"): NoopTransactional,
     ("transactional", "durable"): DurableTransactional,
+    ("transactional_waiting", "noop"): NoopTransactional,
+    ("transactional_waiting", "durable"): DurableWaiting,
     ("batch", "noop"): NoopBatch,
     ("batch", "durable"): DurableBatch,
 }

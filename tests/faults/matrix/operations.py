@@ -26,6 +26,7 @@ from tests.drills.shapes import (
     MarkAtDeath,
     MarkByCall,
     MarkInOne,
+    MarkLater,
     MarkPlainly,
     MarkTogether,
     MarkUnlessRecalled,
@@ -245,6 +246,8 @@ OPERATIONS: Final = {
         ),
         Operation("schedule", _scheduled, Expected(), act=_sweep, ready=DUE),
         Operation("one", _one(MarkInOne), Expected()),
+        Operation("later", _one(MarkLater), Expected()),
+        Operation("later_flaky", _one(MarkLater, fail_times=1), Expected(failures=1)),
         Operation("one_flaky", _one(MarkInOne, fail_times=1), Expected(failures=1)),
         Operation(
             "line",

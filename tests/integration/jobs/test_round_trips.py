@@ -44,7 +44,9 @@ def kinds(owner_db: psycopg.Connection[Any], servers: Servers, tmp_path: Path) -
         ("stepwise", 200, 7.0, 1.0),
         # BEGIN and the row lock together, INSERT, UPDATE, completion and COMMIT together; less
         # where the end of one goes with the beginning of the next.
-        ("transactional", 200, 4.5, 1.0),
+        ("transactional", 200, 2.5, 1.0),
+        # The same with INSERT and UPDATE one by one.
+        ("transactional_waiting", 200, 4.5, 1.0),
         # The same for a hundred jobs.
         ("batch", 600, 0.6, 0.5),
     ],

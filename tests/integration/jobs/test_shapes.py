@@ -14,7 +14,7 @@ import redis
 from django.db import connection, transaction
 
 from jobs import registry
-from jobs.clients.postgres import one_transaction, run
+from jobs.clients.postgres import one_transaction, run, run_later
 from jobs.context import JobContext
 from jobs.errors import GiveUp, HandedBack, Snooze, Throttled
 from jobs.models import Job, JobAttempt
@@ -28,7 +28,7 @@ from jobs.worker.execute import Executor
 from jobs.worker.transactor import Line, NotDone, Transactor
 from tests.drills.models import Effect
 from tests.drills.payloads import Touch
-from tests.drills.shapes import MarkInOne, MarkTogether
+from tests.drills.shapes import LEAVE, MarkInOne, MarkLater, MarkTogether
 
 
 @pytest.fixture
@@ -344,6 +344,103 @@ def test_one_transaction__left_without_commit__is_rolled_back(live_db: None) -> 
     assert told == []
     with transaction.atomic(), pytest.raises(RuntimeError), one_transaction():
         pass
+
+
+def with_handler(monkeypatch: pytest.MonkeyPatch, function: Any) -> Job:
+    """Enqueue a transactional job whose handler is this function of the context."""
+    real = get_handler(MarkInOne.KIND)
+    handled = replace(real, function=lambda payload, context: function(context))
+    monkeypatch.setitem(registry._names, MarkInOne.KIND, handled)
+    return enqueue(MarkInOne(key="a"))
+
+
+def test_run_later__in_a_transactional_run__is_there_with_the_completion_or_not_at_all(
+    transactor: Transactor,
+) -> None:
+    # W-04
+    good, flaky = enqueue(MarkLater(key="good")), enqueue(MarkLater(key="bad", fail_times=1))
+    line = Line([good.id, flaky.id])
+
+    transactor.run_line(line, lambda: False)
+
+    assert (stored(good.id).state, stored(flaky.id).state) == ("succeeded", "retry_wait")
+    assert list(Effect.objects.values_list("key", "attempt")) == [("good", 1)]
+    assert transactor.run(flaky.id)
+    assert set(Effect.objects.values_list("key", "attempt")) == {("good", 1), ("bad", 2)}
+
+
+def test_run_later__whose_statement_fails__fails_the_run_and_its_neighbours_go_on(
+    transactor: Transactor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # W-04, W-05
+    bad = with_handler(monkeypatch, lambda context: run_later(LEAVE, ("x", -1)))
+    after = enqueue(MarkLater(key="after"))
+    line = Line([bad.id, after.id])
+
+    transactor.run_line(line, lambda: False)
+
+    assert (line.ran, stored(bad.id).state, stored(after.id).state) == (
+        2,
+        "retry_wait",
+        "succeeded",
+    )
+    assert JobAttempt.objects.get(job=bad.id).error_class == "IntegrityError"
+    assert [effect.key for effect in Effect.objects.all()] == ["after"]
+
+
+def test_run_later__before_anything_else__is_seen_by_it(
+    transactor: Transactor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # W-04: Django and `run` come after what was put off, and so does a savepoint's end.
+    seen: list[Any] = []
+
+    def look(context: JobContext) -> None:
+        run_later(LEAVE, ("100%% of 'it'", 1))
+        seen.append(run("SELECT count(*) FROM drills_effect")[0][0])
+        run_later(LEAVE, ("second", 1))
+        seen.append(Effect.objects.count())
+        with pytest.raises(ZeroDivisionError), transaction.atomic():
+            run_later(LEAVE, ("undone", 1))
+            raise ZeroDivisionError
+        run_later(LEAVE, ("last", 1))
+
+    job = with_handler(monkeypatch, look)
+
+    assert transactor.run(job.id)
+
+    assert (stored(job.id).state, seen[-2:]) == ("succeeded", [1, 2])
+    assert [each.key for each in Effect.objects.order_by("id")] == [
+        "100%% of 'it'",
+        "second",
+        "last",
+    ]
+    assert connection.execute_wrappers == []
+
+
+def test_run__before_a_savepoint_is_rolled_back__takes_no_plan_of_the_engine_along(
+    transactor: Transactor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # W-04: psycopg deallocates every plan when it sees a ROLLBACK TO.
+    def roll_back(context: JobContext) -> None:
+        run(LEAVE, ("kept", 1))
+        with pytest.raises(ZeroDivisionError), transaction.atomic():
+            raise ZeroDivisionError
+        run(LEAVE, ("kept too", 1))
+
+    jobs = [with_handler(monkeypatch, roll_back) for _ in range(2)]
+
+    assert all(transactor.run(job.id) for job in jobs)
+
+    assert [(stored(job.id).state, stored(job.id).attempts) for job in jobs] == [
+        ("succeeded", 1)
+    ] * 2
+    assert Effect.objects.count() == 4
+
+
+def test_run_later__outside_of_a_whole_transaction__is_run_at_once(live_db: None) -> None:
+    run_later(LEAVE, ("at once", 1))
+
+    assert Effect.objects.get().key == "at once"
 
 
 def run_commit() -> None:
