@@ -100,7 +100,7 @@ INSERT INTO builds_build (id, organization_id, project_id, source_id, state, pre
     created_by, request_id, correlation_id, cancel_requested_by, queued_at, started_at,
     finished_at)
 SELECT id, md5('o' || tenant)::uuid, md5('p' || tenant)::uuid, md5('s' || tenant)::uuid, state,
-    'building', 'worker', 1, NULL, builder, '{}', md5('j' || n)::uuid, hold, 9,
+    'building', 'worker', NULL, NULL, builder, '{}', md5('j' || n)::uuid, hold, 9,
     CASE state WHEN 'deployed' THEN 5 END,
     CASE state WHEN 'deployed' THEN repeat('a', 64) END,
     CASE state WHEN 'deployed' THEN 1000 END, CASE state WHEN 'deployed' THEN 3 END,
