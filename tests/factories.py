@@ -70,8 +70,8 @@ def make_grant(organization_id: uuid.UUID, amount: int = 100, **terms: Any) -> i
 
 def make_overdue_grant(organization_id: uuid.UUID, amount: int = 100, **terms: Any) -> int:
     """A grant past its time that nothing has swept yet."""
-    seq = make_grant(organization_id, amount, lapses_in_s=0.05, **terms)
-    time.sleep(0.06)
+    seq = make_grant(organization_id, amount, lapses_in_s=0.3, **terms)
+    time.sleep(0.31)
     return seq
 
 

@@ -71,7 +71,7 @@ class SignatureRolloutAdmin(ReadOnlyAdmin):
             "Signing client",
             {
                 "fields": (
-                    ("client", "organization_link"),
+                    ("api_key_link", "organization_link"),
                     ("stage_badge", "since"),
                     ("v2_last", "v1_alone_last"),
                 )
@@ -79,7 +79,7 @@ class SignatureRolloutAdmin(ReadOnlyAdmin):
         ),
     )
     readonly_fields = (
-        *("client", "organization_link", "stage_badge"),
+        *("api_key_link", "organization_link", "stage_badge"),
         *("since", "v2_last", "v1_alone_last"),
     )
     change_form_outer_after_template = "admin/flagship/signaturerollout/stage.html"
@@ -185,7 +185,12 @@ class SignatureRolloutAdmin(ReadOnlyAdmin):
     # --- Columns ---
 
     @display(description="Client", ordering="api_key__name")
-    def client(self, rollout: SignatureRollout) -> SafeString | str:
+    def client(self, rollout: SignatureRollout) -> str:
+        """The name of its API key."""
+        return rollout.api_key.name
+
+    @display(description="API key")
+    def api_key_link(self, rollout: SignatureRollout) -> SafeString | str:
         """Its API key."""
         return subjects.link("api_key", rollout.pk, rollout.api_key.name)
 

@@ -63,11 +63,12 @@ CREATE FUNCTION flagship_take_use(
 )
 RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    v_now timestamptz := clock_timestamp();
 BEGIN
     PERFORM set_config('lock_timeout', p_lock_timeout_ms || 'ms', true);
     INSERT INTO flagship_signatureuse (use_hash, api_key_id, proof, used_at, expires_at)
-    VALUES (p_use_hash, p_api_key_id, p_proof, clock_timestamp(),
-            clock_timestamp() + make_interval(secs => p_life_s))
+    VALUES (p_use_hash, p_api_key_id, p_proof, v_now, v_now + make_interval(secs => p_life_s))
     ON CONFLICT (use_hash) DO NOTHING;
     RETURN FOUND;
 END $$;

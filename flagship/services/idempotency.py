@@ -178,15 +178,18 @@ def store_answer(*, claim: Claim, status: int, headers: dict[str, str], body: by
 
 
 def prune_idempotency(*, limit: int = 5000) -> int:
-    """Delete up to `limit` records whose 24 hours are over; return how many."""
+    """Delete up to `limit` records whose 24 hours are over; return how many.
+
+    An array, since some plans ask IN (SELECT ... LIMIT) more than once, and so go over the limit.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
             """
-            DELETE FROM flagship_idempotencyrecord WHERE key_hash IN (
+            DELETE FROM flagship_idempotencyrecord WHERE key_hash = ANY(ARRAY(
                 SELECT key_hash FROM flagship_idempotencyrecord
                 WHERE expires_at <= clock_timestamp()
                 ORDER BY expires_at LIMIT %s FOR UPDATE SKIP LOCKED
-            )
+            ))
             """,
             [limit],
         )

@@ -99,11 +99,11 @@ def fold_uses(*, limit: int = 5000) -> int:
         cursor.execute(
             """
             WITH gone AS (
-                DELETE FROM flagship_signatureuse WHERE use_hash IN (
+                DELETE FROM flagship_signatureuse WHERE use_hash = ANY(ARRAY(
                     SELECT use_hash FROM flagship_signatureuse
                     WHERE expires_at <= clock_timestamp()
                     ORDER BY expires_at LIMIT %s FOR UPDATE SKIP LOCKED
-                ) RETURNING api_key_id, proof, used_at
+                )) RETURNING api_key_id, proof, used_at
             ), counted AS (
                 INSERT INTO flagship_signaturetally AS tally (api_key_id, hour, outcome, count)
                 SELECT api_key_id, date_trunc('hour', used_at, 'UTC'), proof, count(*)

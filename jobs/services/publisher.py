@@ -24,13 +24,13 @@ _COLUMNS: Final = "id, queue, delivery_no, timeout_s, kind, crashes + losses"
 _PUBLISH: Final = f"""
 UPDATE jobs_job SET state = 'queued', delivery_no = delivery_no + 1,
     published_at = clock_timestamp()
-WHERE id IN (
+WHERE id = ANY(ARRAY(
     SELECT id FROM jobs_job
     WHERE state IN ('pending', 'retry_wait') AND next_attempt_at <= clock_timestamp()
         AND (%(ids)s::uuid[] IS NULL OR id = ANY(%(ids)s::uuid[]))
     ORDER BY next_attempt_at LIMIT %(limit)s
     FOR NO KEY UPDATE SKIP LOCKED
-) AND state IN ('pending', 'retry_wait')
+)) AND state IN ('pending', 'retry_wait')
 RETURNING {_COLUMNS}
 """  # noqa: S608 (no input in it)
 _TAKE_BACK: Final = """

@@ -22,14 +22,14 @@ OTHERS_KEPT_DAYS: Final = 90
 PRUNED_AT_ONCE: Final = 5_000
 
 _PRUNE: Final = """
-DELETE FROM jobs_schedulerun WHERE id IN (
+DELETE FROM jobs_schedulerun WHERE id = ANY(ARRAY(
     SELECT run.id
     FROM jobs_schedulerun AS run, (SELECT clock_timestamp() AS now) AS clock
     WHERE run.planned_at < clock.now - make_interval(days => %(others)s)
         OR (run.outcome = 'enqueued'
             AND run.planned_at < clock.now - make_interval(days => %(enqueued)s))
     ORDER BY run.planned_at LIMIT %(limit)s FOR UPDATE OF run SKIP LOCKED
-)
+))
 """
 
 
