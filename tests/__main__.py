@@ -30,6 +30,8 @@ APART: Final = (
     "tests/faults/test_system.py",
     "tests/walks",
     "tests/browser",
+    "tests/fuzz",
+    "tests/histories",
     "tests/unit",
 )
 """What the first lane runs; the second runs all the rest, so that nothing can be forgotten."""

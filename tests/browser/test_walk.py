@@ -36,8 +36,9 @@ def test_page__of_every_kind__keeps_to_the_policy_and_shuts_nobody_out(
     found |= barriers(page)
     log_in(page, root())
 
-    visited = 0
-    for path in places():
+    visited, paths = 0, list(places())
+    # A phone shows every other page in each run, and all of them in the soak.
+    for path in paths[:: full(2, 1)] if width == "phone" else paths:
         answer = page.goto(path)
         assert answer is not None and answer.status == 200, path
         policy = answer.header_value("content-security-policy") or ""
@@ -52,7 +53,7 @@ def test_page__of_every_kind__keeps_to_the_policy_and_shuts_nobody_out(
                 found |= barriers(page)
         visited += 1
 
-    assert visited > 40
+    assert visited > (40 if width == "wide" else 20)
     if found:
         pytest.fail("\n".join(f"{url}: {told}" for told, url in found.items()))
 

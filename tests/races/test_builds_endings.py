@@ -30,7 +30,7 @@ from tests.ledger import assert_ledger_adds_up
 from tests.races.racers import Racers
 from tests.soak import soaked
 
-SECONDS = soaked(15.0)
+SECONDS = soaked(10.0)
 FEWEST_ROUNDS = 30
 SEED = 20_261_121
 

@@ -23,7 +23,7 @@ from tests.races.racers import Racers
 from tests.soak import soaked
 
 CLIENTS = 4
-SECONDS = soaked(8.0)
+SECONDS = soaked(5.0)
 FEWEST_ROUNDS = 20
 
 

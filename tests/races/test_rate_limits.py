@@ -18,7 +18,7 @@ from tests.soak import full
 SENDERS = 16
 TIMES = 3
 LIMIT, WINDOW_S = 80, 2
-WINDOWS = full(8, 100)
+WINDOWS = full(6, 100)
 KINDS = "/api/jobs/kinds"
 
 
