@@ -40,7 +40,7 @@ class UnreadLargeBodies:
 
 
 class ReadableContentType:
-    """Hands on a Content-Type that Django cannot read as none, as under WSGI."""
+    """Hands on a Content-Type that Django cannot read as an empty one, as under WSGI."""
 
     def __init__(self, application: Application) -> None:
         self.application = application
@@ -51,7 +51,7 @@ class ReadableContentType:
             sent = [value for name, value in scope["headers"] if name == CONTENT_TYPE]
             if not is_readable(b",".join(sent).decode("latin-1")):
                 others = [each for each in scope["headers"] if each[0] != CONTENT_TYPE]
-                scope = {**scope, "headers": others}
+                scope = {**scope, "headers": [*others, (CONTENT_TYPE, b"")]}
         await self.application(scope, receive, send)
 
 

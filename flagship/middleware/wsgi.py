@@ -13,7 +13,7 @@ Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 
 class ReadableContentType:
-    """Hands on a Content-Type that Django cannot read as none: no route reads such a body (415).
+    """Hands on a Content-Type that Django cannot read as empty: no route reads such a body (415).
 
     Django's request would fail at it before there is anything that could answer.
     """

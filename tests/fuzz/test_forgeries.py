@@ -58,6 +58,24 @@ def test_forgeries__over_http__are_all_refused_and_none_is_an_error(
     assert taken.status_code == 202
 
 
+@pytest.mark.parametrize("header", ["Content-Type", "Idempotency-Key"])
+def test_header__beyond_ascii_and_unsigned__is_refused_over_http(
+    live_db: None, issue_key: Any, processes: Processes, header: str
+) -> None:
+    # P22: the server reads such a header as an empty one.
+    caller: ApiCaller = issue_key()
+    apis, signer = Apis(processes, caller.secret), make_signer(caller.api_key)
+    apis.start(1)
+    host = f"127.0.0.1:{apis.ports[0]}"
+    signed = prepare(signer, "GET", "/v1/jobs", host=host)
+    added = [*signed.headers.items(), (header, "é")]
+
+    refused = httpx.get(f"http://{host}{signed.path}", headers=httpx.Headers(added, "utf-8"))
+    taken = httpx.get(f"http://{host}{signed.path}", headers=signed.headers)
+
+    assert (refused.status_code, taken.status_code) == (401, 200)
+
+
 def _without(field: str) -> Any:
     """A canonical string that forgot one field of the request."""
     real = canonical_module.canonical_string

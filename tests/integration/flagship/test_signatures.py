@@ -291,6 +291,19 @@ def test_body__that_is_not_the_signed_one__is_refused(caller: ApiCaller, signer:
     assert not Effect.objects.filter(key="Wrong").exists()
 
 
+@pytest.mark.parametrize("header", ["Content-Type", "Idempotency-Key"])
+def test_header__that_nobody_signed_and_nobody_can_read__is_refused(
+    signer: Signer, header: str
+) -> None:
+    # P22: the server hands on as empty what has a byte beyond ASCII.
+    request = read(signer)
+
+    told = Client().get(request.path, headers={**request.headers, header: ""})
+
+    assert_refused(told, 401, "SIGNATURE_INVALID")
+    assert send(request).status_code == 200
+
+
 def test_large_body__signed__is_read_once_and_checked(caller: ApiCaller, signer: Signer) -> None:
     # P22, P32
     body = b"x" * (2 * 1024 * 1024)
