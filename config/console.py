@@ -27,8 +27,14 @@ _NAVIGATION: dict[str, list[dict[str, Any]]] = {
             badge="jobs.admin.badges.open_dead_letters",
             badge_variant="danger",
         ),
+        _page("Failure groups", "bug_report", "jobs.failuregroup"),
+        _page("Redrives", "repeat", "jobs.redrive"),
+        _page("Deleted letters", "folder_delete", "jobs.lettertombstone"),
         _page("Jobs", "work_history", "jobs.job"),
+        _page("Queues", "stacks", "jobs.queuepause"),
+        _page("Workers", "engineering", "jobs.workerheartbeat"),
         _page("Schedules", "schedule", "jobs.schedule"),
+        _page("Live log", "sensors", "jobs.telemetryevent"),
     ],
     "Builds": [
         _page("Builds", "deployed_code", "builds.build"),
@@ -44,6 +50,7 @@ _NAVIGATION: dict[str, list[dict[str, Any]]] = {
         _page("Statements", "verified", "credits.statement"),
         _page("Freezes", "ac_unit", "credits.freeze"),
         _page("Packages", "sell", "credits.package"),
+        _page("Usage", "bar_chart", "builds.creditday"),
     ],
     "Platform": [
         _page("Organizations", "apartment", "flagship.organization"),
@@ -69,6 +76,7 @@ UNFOLD: dict[str, Any] = {
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
     "STYLES": [lambda request: static("jobs/console.css")],
+    "DASHBOARD_CALLBACK": "jobs.admin.overview.dashboard",
     "SIDEBAR": {
         "show_search": True,
         "navigation": [

@@ -261,10 +261,20 @@ SWEEP_INTERVAL_S = env.float("SWEEP_INTERVAL_S", 0.5)
 JOB_LOST_AFTER_S = env.float("JOB_LOST_AFTER_S", 10.0)
 # Jobs that ended longer ago are deleted each hour with their attempts and answered dead letters.
 JOB_RETENTION_DAYS = env.float("JOB_RETENTION_DAYS", 30.0, validate=validate.Range(min=1))
+# Open dead letters of acknowledged groups are deleted weekly when they are older than this.
+DEAD_LETTER_RETENTION_DAYS = env.float(
+    "DEAD_LETTER_RETENTION_DAYS", 30.0, validate=validate.Range(min=1)
+)
+# How long it is known what a deleted dead letter was.
+TOMBSTONE_RETENTION_DAYS = env.float(
+    "TOMBSTONE_RETENTION_DAYS", 365.0, validate=validate.Range(min=1)
+)
 # A job that services have throttled for this long is a dead letter; 0: it never is (W-16).
 JOB_THROTTLED_MAX_S = env.float("JOB_THROTTLED_MAX_S", 7 * 86400.0, validate=validate.Range(min=0))
 # Unfinished jobs that an organization's clients may have; one more is refused (W-10).
 JOBS_IN_FLIGHT_MAX = env.int("JOBS_IN_FLIGHT_MAX", 50)
+# Dead letters that one operator may answer by a filter; more wait for a second one's approval.
+REDRIVE_APPROVAL_SIZE = env.int("REDRIVE_APPROVAL_SIZE", 1000, validate=validate.Range(min=0))
 WORKER_DB_CONNECTIONS = env.int("WORKER_DB_CONNECTIONS", 32)
 # A worker whose database is away for this long leaves with exit code 1; it is started anew.
 WORKER_AWAY_LIMIT_S = env.float("WORKER_AWAY_LIMIT_S", 30.0)

@@ -6,10 +6,12 @@ from django.contrib import admin
 from django.urls import include, path
 
 from flagship.admin.login import log_in
+from jobs.admin.overview import show_parts
 
 urlpatterns = [
     # Before the site's own, under the same name.
     path("admin/login/", log_in),
+    path("admin/overview/", admin.site.admin_view(show_parts), name="overview-parts"),
     path("admin/", admin.site.urls),
     path("", include("flagship.api.urls")),
     path("", include("credits.api.urls")),

@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import ClassVar
 
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 
 
 class FlagshipConfig(AppConfig):
@@ -24,6 +25,9 @@ class FlagshipConfig(AppConfig):
     )
 
     def ready(self) -> None:
-        """Listen to the engine and register the system checks."""
+        """Listen to the engine and to migrations, and register the system checks."""
         import_module("flagship.subscribers")
+        groups = import_module("flagship.services.groups")
+        # After Django's own receiver, which makes the permissions.
+        post_migrate.connect(groups.sync_after_migrate, dispatch_uid="flagship.groups")
         import_module("flagship.checks")

@@ -136,7 +136,7 @@ class JobAlreadyFinished(Refusal):
 
 
 class DeadLetterNotFound(Refusal):
-    """No dead letter has this id."""
+    """No dead letter has this id, or none that the caller may see."""
 
     code = "DEAD_LETTER_NOT_FOUND"
     status = 404
@@ -153,6 +153,34 @@ class DeadLetterNotOpen(Refusal):
     next_step = "Nothing is left to do; data.state says what was decided."
 
 
+class FailureGroupNotFound(Refusal):
+    """No group has this fingerprint (D-07)."""
+
+    code = "FAILURE_GROUP_NOT_FOUND"
+    status = 404
+    title = "The failure group does not exist."
+    next_step = "Check the fingerprint in the list of failure groups."
+
+
+class FailureGroupAcknowledged(Refusal):
+    """Somebody has acknowledged the group; the first one stands (D-07)."""
+
+    code = "FAILURE_GROUP_ACKNOWLEDGED"
+    status = 409
+    title = "The failure group is acknowledged already."
+    next_step = "Leave it, or withdraw it first; data says since when and by whom."
+    example = {"acknowledgedAt": "2026-01-15T09:58:00.000Z", "acknowledgedBy": "user:ann"}
+
+
+class FailureGroupNotAcknowledged(Refusal):
+    """There is no acknowledgement to withdraw (D-07)."""
+
+    code = "FAILURE_GROUP_NOT_ACKNOWLEDGED"
+    status = 409
+    title = "The failure group is not acknowledged."
+    next_step = "Nothing is left to do; it is listed as new."
+
+
 class ReasonRequired(Refusal):
     """A dead letter is not discarded, nor a queue paused, without a reason (D-04, W-17)."""
 
@@ -160,6 +188,63 @@ class ReasonRequired(Refusal):
     status = 422
     title = "A reason is required."
     next_step = "Say why in a few words; the reason is kept with the decision."
+
+
+class NothingMatches(Refusal):
+    """A filter matches no open dead letter, so that there is nothing to answer (D-03)."""
+
+    code = "NOTHING_MATCHES"
+    status = 409
+    title = "No open dead letter matches the filter."
+    next_step = "Widen the filter; what has been answered already is left alone."
+
+
+class RedriveNotFound(Refusal):
+    """No redrive has this id."""
+
+    code = "REDRIVE_NOT_FOUND"
+    status = 404
+    title = "The redrive does not exist."
+    next_step = "Check the id in the list of redrives."
+
+
+class RedriveRunning(Refusal):
+    """One redrive at a time runs over a queue, and one over all of them (D-07)."""
+
+    code = "REDRIVE_RUNNING"
+    status = 409
+    title = "Another redrive runs over the same queue."
+    next_step = "Wait for it, or abort it; data.redriveId names it."
+    example = {"redriveId": "redrive_0193a1b2c3d474e5a60718293a4b5c6d"}
+
+
+class RedriveNotProposed(Refusal):
+    """The redrive does not wait for an approval."""
+
+    code = "REDRIVE_NOT_PROPOSED"
+    status = 409
+    title = "The redrive does not wait for an approval."
+    next_step = "Nothing is left to do; data.state says where it stands."
+    example = {"state": "running"}
+
+
+class RedriveOver(Refusal):
+    """The redrive has ended; there is nothing left to abort."""
+
+    code = "REDRIVE_OVER"
+    status = 409
+    title = "The redrive has already ended."
+    next_step = "Nothing is left to do; data.state says how it ended."
+    example = {"state": "finished"}
+
+
+class ApprovalByAnother(Refusal):
+    """Who asks for a large redrive does not approve it (D-06)."""
+
+    code = "APPROVAL_BY_ANOTHER"
+    status = 403
+    title = "A redrive is approved by another person than asked for it."
+    next_step = "Ask somebody else who may approve redrives."
 
 
 class DedupeKeyInUse(Refusal):

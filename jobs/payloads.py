@@ -54,3 +54,31 @@ class PruneJobs(Payload):
     """Delete jobs that ended longer ago than JOB_RETENTION_DAYS."""
 
     KIND: ClassVar[str] = "jobs.prune"
+
+
+class RunRedrive(Payload):
+    """Answer the dead letters of a redrive, at its rate."""
+
+    KIND: ClassVar[str] = "jobs.run_redrive"
+
+    redrive_id: str = Field(pattern="^[0-9a-f]{32}$")
+
+
+class FoldDeaths(Payload):
+    """Add up how often each cause of death was seen."""
+
+    KIND: ClassVar[str] = "jobs.fold_deaths"
+
+
+class CleanDeadLetters(Payload):
+    """Delete old open dead letters of acknowledged groups.
+
+    Without a number of days it is DEAD_LETTER_RETENTION_DAYS; `actor` and `reason` are kept with
+    what is deleted.
+    """
+
+    KIND: ClassVar[str] = "jobs.clean_dead_letters"
+
+    days: float | None = Field(default=None, ge=1)
+    actor: str = Field(default="schedule:jobs.clean-dead-letters", min_length=1, max_length=150)
+    reason: str = Field(default="open for too long", min_length=1, max_length=500)

@@ -57,3 +57,20 @@ class LetterState(StrEnum):
     OPEN = "open"
     REQUEUED = "requeued"
     DISCARDED = "discarded"
+
+
+class RedriveAction(StrEnum):
+    """The answer that a redrive gives to each of its dead letters."""
+
+    REQUEUE = "requeue"
+    DISCARD = "discard"
+
+
+class RedriveState(StrEnum):
+    """Where a redrive stands; only `proposed` and `running` move on (docs/console.md)."""
+
+    PROPOSED = "proposed"
+    RUNNING = "running"
+    FINISHED = "finished"
+    STOPPED = "stopped"
+    ABORTED = "aborted"

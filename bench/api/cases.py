@@ -24,6 +24,7 @@ from bench.api.ground import (
     new_ended_build,
     new_hold,
     new_job,
+    new_letter,
     new_project,
     since,
 )
@@ -89,6 +90,8 @@ def _turned(ground: Ground, among: list[Any]) -> Any:
 _asked("GET /v1/jobs", lambda ground, tenant, n: "/v1/jobs?limit=50")
 _asked("GET /v1/jobs/{job_id}", lambda g, tenant, n: f"/v1/jobs/job_{_turned(g, tenant.jobs).hex}")
 _asked("GET /v1/jobs/kinds", lambda ground, tenant, n: "/v1/jobs/kinds")
+_asked("GET /v1/dead-letters", lambda ground, tenant, n: "/v1/dead-letters?state=all")
+_asked("GET /v1/dead-letters/summary", lambda ground, tenant, n: "/v1/dead-letters/summary")
 _asked("GET /v1/queues", lambda ground, tenant, n: "/v1/queues")
 _asked("GET /v1/telemetry", lambda ground, tenant, n: "/v1/telemetry?limit=50")
 _asked("GET /v1/telemetry/stream", lambda ground, tenant, n: "/v1/telemetry/stream?after=0")
@@ -278,6 +281,22 @@ def _cancelled(answered: bytes) -> Ask:
 @case("DELETE /v1/jobs/{job_id}")
 def _cancel_job(ground: Ground, number: int) -> Ask:
     return Ask("DELETE", f"/v1/jobs/job_{new_job(ground.of(number)).hex}")
+
+
+@case("POST /v1/dead-letters/{letter_id}/requeue")
+def _requeue(ground: Ground, number: int) -> Ask:
+    return _sent("POST", f"/v1/dead-letters/{new_letter(ground.of(number))}/requeue")
+
+
+@case("POST /v1/dead-letters/{letter_id}/discard")
+def _discard(ground: Ground, number: int) -> Ask:
+    path = f"/v1/dead-letters/{new_letter(ground.of(number))}/discard"
+    return _sent("POST", path, {"reason": "bench"})
+
+
+@case("POST /v1/dead-letters/cleanup")
+def _clean_up(ground: Ground, number: int) -> Ask:
+    return _sent("POST", "/v1/dead-letters/cleanup", {"reason": "bench", "olderThanDays": 30})
 
 
 @case("POST /v1/queues/{queue}/pause")

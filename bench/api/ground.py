@@ -187,6 +187,22 @@ def new_job(tenant: Tenant) -> uuid.UUID:
     return enqueue(Probe(), organization_id=tenant.id).id
 
 
+def new_letter(tenant: Tenant) -> str:
+    """Store a job that has died; return the id of its dead letter."""
+    from jobs.models import FailedJob
+    from jobs.selectors.dead_letters import letter_id
+    from jobs.services.claim import Lease, claim
+    from jobs.services.endings import failed
+    from jobs.services.release import release
+
+    job_id = new_job(tenant)
+    claimed = claim(job_id=job_id, worker="bench", lease_s=60)
+    assert claimed is not None
+    ending = failed(RuntimeError("no space"), permanent=True)
+    release(lease=Lease(job_id, claimed.token), ending=ending)
+    return letter_id(FailedJob.objects.get(job_id=job_id))
+
+
 def _open(number: int) -> Tenant:
     from credits.services import grant_credits, open_account
     from flagship.services.organizations import create_organization

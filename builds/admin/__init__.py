@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from builds.admin import builds, fetches, projects, sources
+from builds.admin import builds, fetches, overview, projects, sources, usage
 
-__all__ = ["builds", "fetches", "projects", "sources"]
+__all__ = ["builds", "fetches", "overview", "projects", "sources", "usage"]

@@ -132,6 +132,7 @@ class BuildAdmin(ReadOnlyAdmin):
             title=f"{build.project.slug} · {public_id(PREFIX, build.pk)}",
             subtitle=None,
             log_tail=list(reversed(lines)),
+            public_id=public_id(PREFIX, build.pk),
             events=[
                 (event, badge(event.state), moment(event.at), facts(event.data))
                 for event in reversed(events)

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from credits.admin import accounts, entries, lots, packages, proofs, reservations
+from credits.admin import accounts, entries, lots, overview, packages, proofs, reservations
 
-__all__ = ["accounts", "entries", "lots", "packages", "proofs", "reservations"]
+__all__ = ["accounts", "entries", "lots", "overview", "packages", "proofs", "reservations"]

@@ -9,13 +9,21 @@ from credits.selectors.funds import (
     list_entries,
     list_overdue_reservations,
 )
-from credits.selectors.history import BalanceAt, csv_lines, get_balance_at, json_lines
+from credits.selectors.history import (
+    BalanceAt,
+    BalancePoint,
+    csv_lines,
+    get_balance_at,
+    json_lines,
+    list_balances,
+)
 from credits.selectors.lots import list_accounts_with_overdue_lots
 from credits.selectors.proof import Finding, account_findings, list_account_ids
 from credits.selectors.statements import broken_statements, days_to_state
 
 __all__ = [
     "BalanceAt",
+    "BalancePoint",
     "Finding",
     "Funds",
     "account_findings",
@@ -28,6 +36,7 @@ __all__ = [
     "json_lines",
     "list_account_ids",
     "list_accounts_with_overdue_lots",
+    "list_balances",
     "list_entries",
     "list_overdue_reservations",
 ]

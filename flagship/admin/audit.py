@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 from django.contrib import admin
+from django.urls import reverse
+from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from unfold.decorators import display
 
@@ -13,6 +15,14 @@ from jobs.admin import subjects
 from jobs.admin.base import ReadOnlyAdmin
 from jobs.admin.display import moment, mono, pretty_json
 from jobs.admin.filters import ActionFilter, AgeFilter, OrganizationFilter
+
+
+def _trail(public: str) -> str:
+    """Where the events about a subject, or of a request, are listed."""
+    return f"{reverse('admin:flagship_auditevent_changelist')}?{urlencode({'q': public})}"
+
+
+subjects.register_trail(_trail)
 
 
 class OccurredFilter(AgeFilter):

@@ -34,6 +34,7 @@ ID_PREFIXES: Final = {
     "build_id": "build",
     "fetch_id": "fetch",
     "job_id": "job",
+    "letter_id": "dead",
     "project_id": "proj",
 }
 REQUIRED_ON: Final = {"Retry-After": RETRY_STATUSES, "WWW-Authenticate": (401,)}

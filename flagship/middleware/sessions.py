@@ -16,13 +16,16 @@ STARTED: Final = "started_at"
 SEEN: Final = "seen_at"
 # The time of the last request is kept to within this: not every page writes.
 STEP_S: Final = 60.0
+# On what an open page asks by itself (jobs/static/jobs/refresh.js): nobody need be there.
+REFRESH_HEADER: Final = "X-Console-Refresh"
 
 
 class SessionLimitsMiddleware:
     """Ends a login that was idle for SESSION_IDLE_S, or is older than SESSION_COOKIE_AGE.
 
     Django's own age begins anew with every change of a session, and no page need change one. Both
-    times are kept in the session, in seconds since the epoch; only the console has sessions.
+    times are kept in the session, in seconds since the epoch; only the console has sessions. What
+    an open page asks by itself keeps no login alive.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -36,7 +39,7 @@ class SessionLimitsMiddleware:
         if request.user.is_authenticated and has_ended(request.session, time.time()):
             logout(request)
         response = self.get_response(request)
-        if request.user.is_authenticated:
+        if request.user.is_authenticated and REFRESH_HEADER not in request.headers:
             stamp(request.session, time.time(), before=before)
         return response
 

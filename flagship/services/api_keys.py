@@ -26,6 +26,8 @@ SCOPES = (
     "jobs:read",
     "jobs:write",
     "jobs:probe",
+    "dead-letters:read",
+    "dead-letters:write",
     "queues:read",
     "audit:read",
     "telemetry:read",

@@ -2,6 +2,28 @@
 
 from __future__ import annotations
 
-from jobs.admin import failed_jobs, jobs, schedules
+from jobs.admin import (
+    failed_jobs,
+    failure_groups,
+    jobs,
+    live,
+    overview,
+    queues,
+    redrives,
+    schedules,
+    tombstones,
+    workers,
+)
 
-__all__ = ["failed_jobs", "jobs", "schedules"]
+__all__ = [
+    "failed_jobs",
+    "failure_groups",
+    "jobs",
+    "live",
+    "overview",
+    "queues",
+    "redrives",
+    "schedules",
+    "tombstones",
+    "workers",
+]

@@ -18,13 +18,14 @@ from django.utils.html import format_html
 from django.views.decorators.http import require_POST
 
 from jobs.admin.answers import BULK_LIMIT, ReasonForm, answer_each, say, say_too_many
-from jobs.admin.base import ReadOnlyAdmin, operator_of
+from jobs.admin.base import operator_of
+from jobs.admin.exporting import ExportingAdmin
 from jobs.errors import Refusal
 from jobs.models import FailedJob
 from jobs.services.dead_letters import discard, requeue
 
 
-class AnsweringAdmin(ReadOnlyAdmin):
+class AnsweringAdmin(ExportingAdmin):
     """The answers: POST only, each with a permission of its own, each left to a service.
 
     The service locks the row, refuses one that is not open, and sends the signal that becomes the
@@ -32,8 +33,8 @@ class AnsweringAdmin(ReadOnlyAdmin):
     """
 
     actions = ("requeue_selected", "discard_selected")
-    list_after_template = "admin/jobs/failedjob/list_note.html"
-    change_form_outer_before_template = "admin/jobs/failedjob/letter.html"
+    list_after_template = "admin/jobs/failedjob/list_note.html"  # type: ignore[assignment]
+    change_form_outer_before_template = "admin/jobs/failedjob/letter.html"  # type: ignore[assignment]
 
     # --- Permissions ---
 

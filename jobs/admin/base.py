@@ -96,6 +96,7 @@ class ReadOnlyAdmin(ModelAdmin):
     compressed_fields = True
     show_add_link = False
     # Declared None, for what may be the name of a template.
+    list_before_template: str | None = None  # type: ignore[assignment]
     list_after_template: str | None = None  # type: ignore[assignment]
     change_form_outer_before_template: str | None = None  # type: ignore[assignment]
     change_form_outer_after_template: str | None = None  # type: ignore[assignment]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final
 
 from django.template.loader import render_to_string
@@ -28,8 +29,9 @@ TONES: Final = {
 }
 
 
+@lru_cache(maxsize=256)
 def badge(value: str, tone: str = "") -> SafeString:
-    """Write a state as a coloured label."""
+    """Write a state as a coloured label; made once, for lists are full of the same."""
     if not tone:
         tone = next((name for name, values in TONES.items() if value in values), "")
     context = {"text": value.replace("_", " "), "variant": tone}
@@ -50,6 +52,16 @@ def span(seconds: float) -> str:
         parts.append(f"{count} {name}" if count else "")
     first = next(index for index, part in enumerate(parts) if part)
     return " ".join(part for part in parts[first : first + 2] if part)
+
+
+def count(rows: int, *, is_exact: bool = True) -> str:
+    """Write a number of rows, counted to its end or up to a limit: `1,204`, `10,000+`."""
+    return f"{rows:,}" if is_exact else f"{rows:,}+"
+
+
+def size(amount_bytes: int) -> str:
+    """Write an amount of memory: `48 MB`."""
+    return f"{amount_bytes / 1_000_000:,.0f} MB"
 
 
 def moment(at: datetime | None, empty: str = "-") -> SafeString | str:

@@ -1,4 +1,4 @@
-"""Jobs, read-only, with every attempt."""
+"""Jobs: where each stands, what every attempt did, and the way to stop one."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from django.utils.safestring import SafeString
 from unfold.decorators import display
 
 from jobs.admin import subjects
-from jobs.admin.base import ReadOnlyAdmin
 from jobs.admin.display import badge, duration, moment, mono, pretty_json
 from jobs.admin.filters import AgeFilter, KindFilter, OrganizationFilter, QueueFilter, StateFilter
-from jobs.admin.timeline import timeline
+from jobs.admin.standing import runs_of
+from jobs.admin.stopping import StoppingAdmin
 from jobs.ids import public_id
 from jobs.models import FailedJob, Job
 
@@ -24,7 +24,7 @@ subjects.register(subjects.Subject("job", prefix="job", model="jobs.job"))
 
 
 @admin.register(Job)
-class JobAdmin(ReadOnlyAdmin):
+class JobAdmin(StoppingAdmin):
     """Jobs: what was asked, where it stands, what each attempt did."""
 
     list_display = (
@@ -44,57 +44,18 @@ class JobAdmin(ReadOnlyAdmin):
     search_ids: ClassVar = {"job": ("pk",), "org": ("organization_id",)}
     ordering = ("-id",)
     named_by: ClassVar = {"organization": "organization_id"}
-    fieldsets = (
-        (
-            "Job",
-            {
-                "fields": (
-                    ("public", "state_badge"),
-                    ("kind", "version"),
-                    ("queue", "organization"),
-                    ("dead_letters", "dedupe_code"),
-                    ("request_code", "correlation_code"),
-                    "payload_text",
-                    "result_text",
-                    "progress_text",
-                )
-            },
-        ),
-        (
-            "Running",
-            {
-                "fields": (
-                    ("runs", "crashes"),
-                    ("backoff", "timeout_s"),
-                    ("created", "started"),
-                    ("next_attempt", "finished"),
-                    ("lease_owner", "lease"),
-                    "cancel_requested",
-                )
-            },
-        ),
+    fields = (
+        "public",
+        ("kind", "version"),
+        ("queue", "organization"),
+        ("dead_letters", "dedupe_code"),
+        ("request_code", "correlation_code"),
+        "payload_text",
     )
     readonly_fields = (
-        "public",
-        "state_badge",
-        "organization",
-        "dead_letters",
-        "payload_text",
-        "result_text",
-        "progress_text",
-        "runs",
-        "backoff",
-        "created",
-        "started",
-        "next_attempt",
-        "finished",
-        "lease",
-        "cancel_requested",
-        "request_code",
-        "correlation_code",
-        "dedupe_code",
+        *("public", "organization", "dead_letters", "payload_text"),
+        *("request_code", "correlation_code", "dedupe_code"),
     )
-    change_form_outer_before_template = "admin/jobs/timeline.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Job]:
         """Leave the heavy columns out of lists."""
@@ -108,10 +69,10 @@ class JobAdmin(ReadOnlyAdmin):
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        """Add the attempts."""
+        """Add how it stands, and the attempts."""
         job: Job = context["original"]
         context.update(title=f"{job.kind} · {public_id('job', job.pk)}", subtitle=None)
-        context["timeline"] = timeline(job.pk)
+        context.update(self.standing(request, job))
         response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
         return response
 
@@ -136,7 +97,7 @@ class JobAdmin(ReadOnlyAdmin):
     @display(description="Attempts", ordering="attempts")
     def runs(self, job: Job) -> str:
         """Runs started, and how much of the retry budget is used."""
-        return f"{job.attempts} ({job.failures} of {job.max_attempts} failed)"
+        return runs_of(job)
 
     @display(description="Created", ordering="created_at")
     def created(self, job: Job) -> SafeString | str:
@@ -173,41 +134,6 @@ class JobAdmin(ReadOnlyAdmin):
     def payload_text(self, job: Job) -> SafeString | str:
         """What the handler is given."""
         return pretty_json(job.payload)
-
-    @display(description="Result")
-    def result_text(self, job: Job) -> SafeString | str:
-        """What the handler returned."""
-        return pretty_json(job.result)
-
-    @display(description="Progress")
-    def progress_text(self, job: Job) -> SafeString | str:
-        """What the handler last reported."""
-        return pretty_json(job.progress)
-
-    @display(description="Backoff")
-    def backoff(self, job: Job) -> str:
-        """Waits between failed runs."""
-        return ", ".join(f"{wait:g} s" for wait in job.backoff_s) or "no retry"
-
-    @display(description="First started")
-    def started(self, job: Job) -> SafeString | str:
-        """When its first run began."""
-        return moment(job.started_at)
-
-    @display(description="Finished")
-    def finished(self, job: Job) -> SafeString | str:
-        """When it came to its final state."""
-        return moment(job.finished_at)
-
-    @display(description="Lease until")
-    def lease(self, job: Job) -> SafeString | str:
-        """Until when its worker may go without renewing."""
-        return moment(job.lease_until)
-
-    @display(description="Cancel requested")
-    def cancel_requested(self, job: Job) -> SafeString | str:
-        """When it was asked to stop."""
-        return moment(job.cancel_requested_at)
 
     @display(description="Request id")
     def request_code(self, job: Job) -> SafeString | str:

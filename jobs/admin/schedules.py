@@ -1,4 +1,4 @@
-"""Schedules, read-only: what runs next, what is late, and what became of each planned time."""
+"""Schedules: what runs next, what is late, what became of each planned time, and what to do."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from django.utils.safestring import SafeString
 from unfold.decorators import display
 
 from jobs.admin import subjects
-from jobs.admin.base import ReadOnlyAdmin
 from jobs.admin.display import badge, duration, moment, pretty_json, span
+from jobs.admin.operating import OperatingAdmin
+from jobs.ids import new_id
 from jobs.models import Schedule, ScheduleRun
 from jobs.registry import get_schedule
 
@@ -67,8 +68,32 @@ def _line(runs: list[ScheduleRun]) -> Line:
     )
 
 
+def with_missed(rows: QuerySet[Any]) -> QuerySet[Any]:
+    """Count on each schedule, as `missed_rows`, the planned times it missed lately."""
+    since = datetime.now(UTC) - MISSED_SHOWN
+    missed = (
+        ScheduleRun.objects.filter(
+            schedule=OuterRef("name"), outcome="missed", planned_at__gte=since
+        )
+        .order_by()
+        .values("schedule")
+        .annotate(rows=Count("id"))
+        .values("rows")
+    )
+    counted: QuerySet[Any] = rows.annotate(missed_rows=Coalesce(Subquery(missed), 0))
+    return counted
+
+
+def standing_of(schedule: Schedule) -> SafeString:
+    """Write how a schedule stands: enabled, late or paused; late means that no scheduler runs."""
+    if not schedule.enabled:
+        return badge("paused", "warning")
+    late = schedule.next_run_at < datetime.now(UTC) - LATE
+    return badge("late", "danger") if late else badge("enabled")
+
+
 @admin.register(Schedule)
-class ScheduleAdmin(ReadOnlyAdmin):
+class ScheduleAdmin(OperatingAdmin):
     """Schedules as the running scheduler sees them."""
 
     list_display = (
@@ -97,22 +122,10 @@ class ScheduleAdmin(ReadOnlyAdmin):
         *("period", "next_run", "last_planned", "missed_lately", "standing"),
         *("catch_up_text", "grace", "payload_text"),
     )
-    change_form_outer_after_template = "admin/jobs/schedule/runs.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Schedule]:
         """Count what was missed lately, in the same query."""
-        since = datetime.now(UTC) - MISSED_SHOWN
-        missed = (
-            ScheduleRun.objects.filter(
-                schedule=OuterRef("name"), outcome="missed", planned_at__gte=since
-            )
-            .order_by()
-            .values("schedule")
-            .annotate(rows=Count("id"))
-            .values("rows")
-        )
-        rows: QuerySet[Schedule] = super().get_queryset(request)
-        return rows.annotate(missed_rows=Coalesce(Subquery(missed), 0))
+        return with_missed(super().get_queryset(request))
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
@@ -120,6 +133,11 @@ class ScheduleAdmin(ReadOnlyAdmin):
         """Add what became of each planned time."""
         schedule: Schedule = context["original"]
         context.update(title=schedule.name, subtitle=None, runs=lines(schedule), shown=RUNS_SHOWN)
+        context.update(
+            may_run=self.has_run_permission(request),
+            may_pause=self.has_pause_permission(request),
+            click_id=new_id().hex,
+        )
         response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
         return response
 
@@ -147,10 +165,7 @@ class ScheduleAdmin(ReadOnlyAdmin):
     @display(description="State", ordering="enabled")
     def standing(self, schedule: Schedule) -> SafeString:
         """Enabled, late or off; late means that no scheduler runs."""
-        if not schedule.enabled:
-            return badge("off")
-        late = schedule.next_run_at < datetime.now(UTC) - LATE
-        return badge("late", "danger") if late else badge("enabled")
+        return standing_of(schedule)
 
     @display(description="What was missed gets")
     def catch_up_text(self, schedule: Schedule) -> str:

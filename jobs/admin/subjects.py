@@ -41,11 +41,24 @@ class Subject:
 
 
 _subjects: dict[str, Subject] = {}
+_trails: list[Callable[[str], str]] = []
 
 
 def register(subject: Subject) -> None:
     """Make a subject known; called once, when its admin package is imported."""
     _subjects[subject.name] = subject
+
+
+def register_trail(url: Callable[[str], str]) -> None:
+    """Say where the record of what was done stands, by the id of a subject or of a request."""
+    _trails.append(url)
+
+
+def trail(public: str, label: str) -> SafeString | str:
+    """Link to what was recorded under an id; the label alone where nothing is recorded."""
+    if not public or not _trails:
+        return label
+    return format_html('<a class="fs-link" href="{}">{}</a>', _trails[0](public), label)
 
 
 def names(name: str, ids: Collection[uuid.UUID | None]) -> dict[uuid.UUID, str]:

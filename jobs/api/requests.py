@@ -65,6 +65,16 @@ class NumberField(serializers.FloatField):
             raise serializers.ValidationError("Is too large.") from None
 
 
+class FlagField(serializers.BooleanField):
+    """A JSON boolean; a text or a number is none."""
+
+    def to_internal_value(self, data: Any) -> bool:
+        """Refuse what is not a boolean. Raises: ValidationError."""
+        if not isinstance(data, bool):
+            raise serializers.ValidationError("Must be true or false.")
+        return data
+
+
 class SeveralField(serializers.ListField):
     """A query parameter with several values: repeated, or separated by commas."""
 

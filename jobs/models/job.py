@@ -65,6 +65,7 @@ class Job(models.Model):
 
     class Meta:
         ordering = ("-id",)
+        permissions = [("cancel_job", "Can cancel a job, or stop it")]
         constraints = [
             models.UniqueConstraint(
                 fields=["dedupe_key"],

@@ -25,6 +25,8 @@ class QueuePause(models.Model):
 
     class Meta:
         ordering = ("queue",)
+        verbose_name = "queue"
+        permissions = [("pause_queue", "Can pause and resume a queue")]
         constraints = [
             models.CheckConstraint(
                 condition=~Q(paused_by="") & ~Q(reason=""), name="queue_pause_has_actor_and_reason"

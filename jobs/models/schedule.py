@@ -51,6 +51,10 @@ class Schedule(models.Model):
 
     class Meta:
         ordering = ("name",)
+        permissions = [
+            ("run_schedule", "Can run a schedule now"),
+            ("pause_schedule", "Can pause and resume a schedule"),
+        ]
         constraints = [
             models.CheckConstraint(
                 condition=Q(every_s__isnull=False, every_s__gt=0, cron="")

@@ -31,6 +31,7 @@ class TelemetryEvent(models.Model):
 
     class Meta:
         ordering = ("-sequence",)
+        verbose_name_plural = "live log"
         constraints = [
             models.CheckConstraint(condition=~Q(name=""), name="telemetry_event_has_a_name"),
         ]

@@ -37,6 +37,7 @@ class WorkerHeartbeat(models.Model):
 
     class Meta:
         ordering = ("role", "started_at", "name")
+        verbose_name = "worker"
         constraints = [
             models.CheckConstraint(
                 condition=Q(role__in=["worker", "scheduler"]), name="worker_heartbeat_role_known"

@@ -22,8 +22,8 @@ WHERE id = %(job_id)s AND state IN ('pending', 'queued', 'retry_wait')
 RETURNING *
 """
 _ASK: Final = """
-UPDATE jobs_job SET cancel_requested_at = COALESCE(cancel_requested_at, clock_timestamp())
-WHERE id = %(job_id)s AND state = 'running'
+UPDATE jobs_job SET cancel_requested_at = clock_timestamp()
+WHERE id = %(job_id)s AND state = 'running' AND cancel_requested_at IS NULL
 RETURNING *
 """
 
@@ -38,8 +38,8 @@ def cancel_job(
     """Cancel a waiting job at once; ask the worker of a running one to stop.
 
     A running job is interrupted within about a second and confirms by ending as cancelled; should
-    it succeed first, it has succeeded. Asking twice changes nothing. With an `organization_id`
-    only that organization's jobs exist.
+    it succeed first, it has succeeded. Asking twice changes nothing and leaves one audit event.
+    With an `organization_id` only that organization's jobs exist.
 
     Raises: JobNotFound, JobAlreadyFinished (also when it is cancelled already). Source: W-15.
     """
@@ -54,6 +54,8 @@ def cancel_job(
             raise JobAlreadyFinished(
                 f"The job has already ended as {job.state}.", data={"state": job.state}
             )
+        if job.state == JobState.RUNNING and job.cancel_requested_at:
+            return job
         try:
             return _cancel(job, actor)
         except _Overtaken:
@@ -64,18 +66,16 @@ def cancel_job(
 def _cancel(job: Job, actor: str) -> Job:
     """Cancel the job if it is still as it was read. Raises: _Overtaken; nothing has changed."""
     with transaction.atomic():
-        if job.state == JobState.RUNNING:
-            changed = list(Job.objects.raw(_ASK, {"job_id": job.id}))
-        else:
-            # Before the row is locked: what receivers lock comes first in the lock order.
-            signals.cancelled.send(
-                sender=Job,
-                job_id=job.id,
-                kind=job.kind,
-                organization_id=job.organization_id,
-                actor=actor,
-            )
-            changed = list(Job.objects.raw(_CANCEL, {"job_id": job.id}))
+        is_running = job.state == JobState.RUNNING
+        # Before the row is locked: what receivers lock comes first in the lock order.
+        (signals.cancel_requested if is_running else signals.cancelled).send(
+            sender=Job,
+            job_id=job.id,
+            kind=job.kind,
+            organization_id=job.organization_id,
+            actor=actor,
+        )
+        changed = list(Job.objects.raw(_ASK if is_running else _CANCEL, {"job_id": job.id}))
         if not changed:
             raise _Overtaken
     return changed[0]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Final
+import json
+from typing import Any, Final
 
 from django.db import transaction
 
@@ -11,44 +11,48 @@ from jobs import signals
 from jobs.errors import DeadLetterNotFound, DeadLetterNotOpen, ReasonRequired
 from jobs.models import FailedJob, Job
 from jobs.registry import Handler, get_handler
-from jobs.services.publisher import publish_soon
+from jobs.services.publisher import publish_on_commit
 from jobs.states import LetterState
 
 _RESOLVE: Final = """
 UPDATE jobs_failedjob SET state = %(state)s, resolved_at = clock_timestamp(),
-    resolved_by = %(actor)s, reason = %(reason)s
+    resolved_by = %(actor)s, reason = %(reason)s, edited_payload = %(edited)s::jsonb
 WHERE id = %(id)s AND state = 'open'
 RETURNING *
 """
 _REVIVE: Final = """
 UPDATE jobs_job SET state = 'pending', failures = 0, crashes = 0, losses = 0, finished_at = NULL,
-    next_attempt_at = clock_timestamp()
+    next_attempt_at = clock_timestamp(),
+    payload = COALESCE(%(edited)s::jsonb, payload), version = COALESCE(%(version)s, version)
 WHERE id = %(job_id)s AND state = 'dead'
 RETURNING *
 """
 
 
-def requeue(*, failed_job_id: int, actor: str) -> Job:
+def requeue(*, failed_job_id: int, actor: str, payload: dict[str, Any] | None = None) -> Job:
     """Send a dead job back to work with a fresh retry budget; its history is kept.
 
     Invariant: of any number of callers exactly one requeues a letter, the others are refused. The
     payload must fit today's class, so that a letter is not requeued into a second death; then
-    `on_requeue` of the kind runs in the same transaction and may refuse too.
+    `on_requeue` of the kind runs in the same transaction and may refuse too. With a `payload` the
+    job runs with that instead, and the letter keeps both: the one it died with, and this.
 
     Raises: DeadLetterNotFound, DeadLetterNotOpen, InvalidPayload, UnknownKind, and whatever
-    `on_requeue` refuses with; nothing has changed then. Source: D-03, P13.
+    `on_requeue` refuses with; nothing has changed then. Source: D-03, D-07, P13.
     """
     with transaction.atomic():
-        letter = _resolve(failed_job_id, LetterState.REQUEUED, actor, "")
+        letter = _resolve(failed_job_id, LetterState.REQUEUED, actor, edited=payload)
         handler: Handler = get_handler(letter.kind)
-        payload = handler.load(letter.payload)
+        loaded = handler.load(letter.payload if payload is None else payload)
         if handler.on_requeue is not None:
-            handler.on_requeue(payload, letter.job_id)
-        jobs = list(Job.objects.raw(_REVIVE, {"job_id": letter.job_id}))
+            handler.on_requeue(loaded, letter.job_id)
+        version = None if payload is None else loaded.VERSION
+        revived = {"job_id": letter.job_id, "edited": _as_json(payload), "version": version}
+        jobs = list(Job.objects.raw(_REVIVE, revived))
         if not jobs:
             raise DeadLetterNotOpen(data={"state": "not dead"})
         signals.requeued.send(sender=FailedJob, failed_job=letter, actor=actor)
-        transaction.on_commit(partial(publish_soon, job_id=letter.job_id), robust=True)
+        publish_on_commit(job_id=letter.job_id)
     return jobs[0]
 
 
@@ -61,17 +65,24 @@ def discard(*, failed_job_id: int, actor: str, reason: str) -> FailedJob:
     if not reason.strip():
         raise ReasonRequired
     with transaction.atomic():
-        letter = _resolve(failed_job_id, LetterState.DISCARDED, actor, reason.strip())
+        letter = _resolve(failed_job_id, LetterState.DISCARDED, actor, reason=reason.strip())
         signals.discarded.send(sender=FailedJob, failed_job=letter, actor=actor, reason=reason)
     return letter
 
 
-def _resolve(failed_job_id: int, state: LetterState, actor: str, reason: str) -> FailedJob:
+def _resolve(
+    failed_job_id: int,
+    state: LetterState,
+    actor: str,
+    *,
+    reason: str = "",
+    edited: dict[str, Any] | None = None,
+) -> FailedJob:
     """Close an open letter; the row stays locked until the caller's transaction ends."""
     if not actor:
         raise ValueError("an operator's decision needs an actor")
     decision = {"id": failed_job_id, "state": str(state), "actor": actor, "reason": reason}
-    letters = list(FailedJob.objects.raw(_RESOLVE, decision))
+    letters = list(FailedJob.objects.raw(_RESOLVE, decision | {"edited": _as_json(edited)}))
     if letters:
         return letters[0]
     existing = FailedJob.objects.filter(id=failed_job_id).first()
@@ -81,3 +92,7 @@ def _resolve(failed_job_id: int, state: LetterState, actor: str, reason: str) ->
         f"The dead letter has already been {existing.state} by {existing.resolved_by}.",
         data={"state": existing.state},
     )
+
+
+def _as_json(payload: dict[str, Any] | None) -> str | None:
+    return None if payload is None else json.dumps(payload)

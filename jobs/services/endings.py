@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import traceback
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from jobs.retry import snooze_wait_s, throttle_wait_s
+from jobs.services.causes import cause_of, fingerprint_of
 from jobs.states import Outcome
 
 CRASHES_MAX: Final = 3
@@ -34,7 +33,7 @@ class Ending:
     error_class: str = ""
     message: str = ""
     traceback: str = ""
-    place: str = ""
+    cause: str = ""
     spent: int = 0
     crashed: int = 0
     permanent: bool = False
@@ -42,22 +41,19 @@ class Ending:
     expired_only: bool = False
 
     def fingerprint(self, kind: str) -> str:
-        """Return a key that deaths of the same cause share: kind, error class and place."""
-        cause = "\n".join((kind, self.error_class, self.place))
-        return hashlib.sha256(cause.encode()).hexdigest()
+        """Return the key that deaths of a kind by this error and for this cause share."""
+        return fingerprint_of(kind, self.error_class, self.cause)
 
 
 def failed(error: BaseException, *, permanent: bool = False, spent: int = 1) -> Ending:
     """The handler raised; the backoff of the policy decides, or nothing if `permanent`."""
-    frames = traceback.extract_tb(error.__traceback__)
-    last = frames[-1] if frames else None
     text = "".join(traceback.format_exception(error))
     return Ending(
         Outcome.FAILED,
         error_class=type(error).__name__,
         message=_storable(str(error))[:MESSAGE_CHARS],
         traceback=_storable(text)[-TRACEBACK_CHARS:],
-        place=f"{Path(last.filename).name}:{last.name}" if last else "",
+        cause=_storable(cause_of(error)),
         spent=spent,
         permanent=permanent,
     )

@@ -13,9 +13,13 @@ from django.db.models import Model
 
 from jobs.models import FailedJob, Job, JobAttempt
 from jobs.payloads import RunOnDead
+from jobs.services.tombstones import ENTOMB
 
 BATCH: Final = 1_000
 """Jobs in one transaction: some hundredths of a second, so that nobody waits for it."""
+
+PRUNER: Final = "schedule:jobs.prune"
+"""Who deleted, on a tombstone."""
 
 _START: Final = uuid.UUID(int=0)
 _OURS: Final = (JobAttempt, FailedJob)
@@ -43,8 +47,9 @@ attempts AS (
     DELETE FROM jobs_jobattempt WHERE job_id IN (SELECT id FROM ended) RETURNING 1
 ),
 letters AS (
-    DELETE FROM jobs_failedjob WHERE job_id IN (SELECT id FROM ended) RETURNING 1
+    DELETE FROM jobs_failedjob WHERE job_id IN (SELECT id FROM ended) RETURNING *
 ),
+tombs AS ({tombs}),
 gone AS (
     DELETE FROM jobs_job WHERE id IN (SELECT id FROM ended) RETURNING id
 )
@@ -85,12 +90,14 @@ def prune_jobs(
     Each batch is one transaction, so it may be cut off anywhere and begun again, beside itself
     too. Kept whatever their age: jobs that have not ended, those with an open dead letter or one
     answered since, those whose death still owes its `on_dead`, and those that a foreign key of
-    any other table points at. An ended job's dedupe key may be used anew once it is gone.
+    any other table points at. An ended job's dedupe key may be used anew once it is gone; of each
+    dead letter a tombstone stays.
 
     Ids are UUIDs of version 7 and are made before a job ends: the walk begins at the oldest and
     needs no index of its own. Source: D-04, issue 3 proof 6 (docs/adr/0010).
     """
     statement = (_COUNT if dry_run else _DELETE).replace("{ended}", _ended())
+    statement = statement.replace("{tombs}", ENTOMB)
     cutoff = _cutoff(older_than)
     parameters: dict[str, Any] = {
         "after": _START,
@@ -98,6 +105,7 @@ def prune_jobs(
         "cutoff": cutoff,
         "owing_kind": RunOnDead.KIND,
         "limit": batch or BATCH,
+        "remover": PRUNER,
     }
     while True:
         with connection.cursor() as cursor:

@@ -57,6 +57,22 @@ class NewRings:
         ring_softly(self.rings)
 
 
+class NewlyDue:
+    """Jobs of one transaction that wait and are due: rung for together once it commits."""
+
+    def __init__(self) -> None:
+        self.job_ids: list[uuid.UUID] = []
+
+    def __call__(self) -> None:
+        """Mark and push; what cannot be is left to the sweeper."""
+        try:
+            # After the transaction, whoever's it was.
+            with outside():
+                _publish(self.job_ids, len(self.job_ids))
+        except (DatabaseError, InterfaceError) as error:
+            logger.warning("%d jobs wait for the sweeper: %s", len(self.job_ids), error)
+
+
 def ring_on_commit(rings: Sequence[Ring]) -> None:
     """Ring for rows of the caller's transaction once it has committed, all in one round trip.
 
@@ -97,12 +113,19 @@ def ring_softly(rings: Sequence[Ring]) -> bool:
     return False
 
 
-def publish_soon(*, job_id: uuid.UUID) -> None:
-    """Ring for one waiting job right after its transaction; a failure is left to the sweeper."""
-    try:
-        _publish([job_id], 1)
-    except (DatabaseError, InterfaceError) as error:
-        logger.warning("job %s waits for the sweeper: %s", job_id.hex, error)
+def publish_on_commit(*, job_id: uuid.UUID) -> None:
+    """Ring for a waiting job once the caller's transaction has committed, for all of its together.
+
+    A failure is left to the sweeper.
+    """
+    for _, function, *_ in reversed(connection.run_on_commit):
+        if isinstance(function, NewlyDue):
+            # One whose savepoint is rolled back yet is asked about in vain: it does not wait.
+            function.job_ids.append(job_id)
+            return
+    new = NewlyDue()
+    new.job_ids.append(job_id)
+    transaction.on_commit(new, robust=True)
 
 
 def publish_due(*, limit: int = 500) -> int:

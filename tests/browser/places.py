@@ -35,8 +35,11 @@ def places() -> Iterator[str]:
     yield from _people()
     letter = FailedJob.objects.earliest("pk")
     yield f"/admin/jobs/failedjob/{letter.pk}/change/"
+    yield from ("/admin/jobs/redrive/plan/", "/admin/jobs/redrive/plan/?answer=discard")
     yield "/admin/jobs/failedjob/?q=nothing-is-called-so"
-    yield f"/admin/jobs/failedjob/?p=2&state=all&died_at__year={letter.died_at:%Y}"
+    yield "/admin/jobs/failedjob/?after=0-0&state=all"
+    yield "/admin/jobs/failedjob/cleanup/"
+    yield f"/admin/jobs/failedjob/{letter.pk}/edit/"
     yield from ("/admin/", "/admin/jobs/", "/admin/password_change/", "/v1/docs")
 
 

@@ -12,12 +12,15 @@ from django.contrib.auth.models import Permission
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from jobs.admin.base import ReadOnlyAdmin
+from jobs.queues import BUILDS
 
 APPS = ("jobs", "flagship", "credits", "builds")
 PEOPLE = {"auth.User", "auth.Group"}
 ACTIONS = {
     *("requeue", "discard", "block", "grant", "reverse", "lift", "limits"),
-    *("sign", "advance", "back", "rotate", "revoke"),
+    *("sign", "advance", "back", "rotate", "revoke", "start", "approve", "abort"),
+    *("requeue-edited", "clean", "acknowledge", "withdraw", "note"),
+    *("pause", "resume", "run", "cancel"),
 }
 LINK_ACTIONS = ("actions_detail", "actions_row", "actions_list", "actions_submit_line")
 
@@ -59,8 +62,11 @@ def test_page__of_every_model_an_operator_needs__exists() -> None:
     labels = {label for label, _ in pages()}
 
     assert labels - PEOPLE == {
-        *("jobs.FailedJob", "jobs.Job", "jobs.Schedule"),
+        *("jobs.FailedJob", "jobs.Job", "jobs.Schedule", "jobs.Redrive"),
+        *("jobs.FailureGroup", "jobs.LetterTombstone"),
+        *("jobs.QueuePause", "jobs.WorkerHeartbeat", "jobs.TelemetryEvent"),
         *("builds.Build", "builds.Project", "builds.Source", "builds.Fetch"),
+        "builds.CreditDay",
         *("credits.Account", "credits.Reservation", "credits.Entry", "credits.Package"),
         *("credits.Lot", "credits.Statement", "credits.Freeze"),
         *("flagship.Organization", "flagship.ApiKey", "flagship.AuditEvent"),
@@ -98,7 +104,9 @@ def test_action__as_a_link__exists_nowhere() -> None:
 @pytest.mark.parametrize(
     "model",
     [
-        *("jobs.FailedJob", "flagship.ApiKey", "flagship.OrganizationLimits"),
+        *("jobs.FailedJob", "jobs.FailureGroup", "jobs.Redrive"),
+        *("flagship.ApiKey", "flagship.OrganizationLimits"),
+        *("jobs.QueuePause", "jobs.Job", "jobs.Schedule"),
         *("flagship.SignatureRollout", "flagship.SigningKey"),
         *("credits.Account", "credits.Entry", "credits.Freeze"),
     ],
@@ -132,7 +140,9 @@ def test_address__of_each_operators_action__answers_405_to_get(admin_client: Any
         if path.startswith("admin/") and path.rstrip("/").rpartition("/")[2] in ACTIONS
     ]
 
-    assert len(actions) == len(ACTIONS)
+    assert {path.rstrip("/").rpartition("/")[2] for path in actions} == ACTIONS
     for path in actions:
         address = path.replace("<int:object_id>", "1").replace("<uuid:object_id>", one)
+        address = address.replace("<str:object_id>", "v2-0")
+        address = address.replace("<str:queue>", BUILDS)
         assert admin_client.get(f"/{address}").status_code == 405, address

@@ -37,6 +37,13 @@ UNSCOPED = {
         )
     },
     "flagship/selectors/signatures.py:evidence_of": "the console shows all clients that sign",
+    "jobs/selectors/letters.py:matching": "the console and redrives look at all organizations;"
+    " the API's filters name one",
+    **{
+        f"jobs/selectors/redrives.py:{name}": "a redrive is of the platform"
+        for name in ("_RETURNED", "have_canaries_ended")
+    },
+    "jobs/selectors/activity.py:_ACTIVITY": "queues are the platform's; nobody's job is named",
     "jobs/selectors/queues.py:_FACTS": "queues are the platform's; nobody's job is named",
     "jobs/selectors/queues.py:_TIMES": "queues are the platform's; nobody's job is named",
 }

@@ -24,14 +24,14 @@ def events() -> list[tuple[str, str, str]]:
 
 def test_group__added_and_deleted__is_audited(root: Client) -> None:
     # D-06
-    root.post("/admin/auth/group/add/", {"name": "operators"})
-    group = Group.objects.get()
+    root.post("/admin/auth/group/add/", {"name": "night shift"})
+    group = Group.objects.get(name="night shift")
     root.post(f"/admin/auth/group/{group.pk}/delete/", {"post": "yes"})
 
-    assert not Group.objects.exists()
+    assert not Group.objects.filter(name="night shift").exists()
     assert events() == [
-        ("admin_group.added", "user:root", "operators"),
-        ("admin_group.deleted", "user:root", "operators"),
+        ("admin_group.added", "user:root", "night shift"),
+        ("admin_group.deleted", "user:root", "night shift"),
     ]
 
 

@@ -133,7 +133,7 @@ def test_form__sent_after_the_end__changes_nothing(clock: Clock) -> None:
     answer = client.post("/admin/auth/group/add/", {"name": "Late"})
 
     assert (answer.status_code, answer.headers["Location"][:13]) == (302, "/admin/login/")
-    assert not Group.objects.exists()
+    assert not Group.objects.filter(name="Late").exists()
 
 
 def test_page__opened_within_a_minute_of_the_last__writes_no_session(clock: Clock) -> None:
@@ -211,3 +211,17 @@ def test_sessions__that_are_over__are_deleted_and_the_others_stay(client: Client
     assert is_in(client)
     assert prune_sessions() == 0
     assert get_handler("flagship.prune_sessions").queue == "flagship:maintenance"
+
+
+def test_login__of_a_page_that_asks_by_itself__ends_all_the_same(clock: Clock) -> None:
+    # F-01, D-07: a page left open over lunch is nobody's presence
+    make_operator("jobs.view_failedjob")
+    client = Client()
+    log_in(client)
+    assert is_in(client)
+
+    for _ in range(31):
+        clock.now += 60
+        client.get("/admin/overview/", headers={"X-Console-Refresh": "1"})
+
+    assert not is_in(client)

@@ -11,7 +11,7 @@ from typing import Any
 
 from django.db.models.functions import Now
 
-from builds.models import Build, BuildLogLine, Fetch, Project, Source
+from builds.models import Build, BuildLogLine, CreditDay, Fetch, Project, Source
 from builds.services.fetches import start_fetch
 from builds.services.projects import create_project
 from builds.services.submit import BuildOrder, create_build
@@ -22,8 +22,17 @@ from flagship.models import ApiKey, Organization, SignatureRollout, SignatureTal
 from flagship.services.api_keys import issue_api_key
 from flagship.services.organizations import create_organization
 from flagship.services.signing_keys import issue_signing_key
-from jobs.models import FailedJob, Schedule
-from jobs.queues import BUILDS
+from jobs.models import (
+    FailedJob,
+    QueuePause,
+    Redrive,
+    Schedule,
+    TelemetryEvent,
+    WorkerHeartbeat,
+)
+from jobs.queues import BUILDS, CONTENT
+from jobs.services.cleanup import clean_dead_letters
+from jobs.services.failure_groups import acknowledge_group
 from tests.integration.console.rows import make_letter
 
 LOG = (
@@ -78,11 +87,81 @@ def make_world(name: str = "Acme Bakery") -> World:
             "next_run_at": datetime.now(UTC) + timedelta(seconds=7),
         },
     )
+    _proposal(letter)
+    _deleted_letter()
     _proofs(name)
+    _work(organization)
     Package.objects.get_or_create(
         code="starter", defaults={"name": "Starter", "price": 900, "credits": 500}
     )
     return World(organization, project, build, letter)
+
+
+def _proposal(letter: FailedJob) -> None:
+    """Let somebody have asked for a redrive that another person has to approve."""
+    Redrive.objects.create(
+        state="proposed",
+        action="requeue",
+        wanted={"state": "open", "kind": letter.kind},
+        bound_died_at=letter.died_at,
+        bound_id=letter.pk,
+        size=4_711,
+        rate_per_s=10.0,
+        ramp_s=30.0,
+        canary_size=3,
+        canary_wait_s=120.0,
+        returns_max=0,
+        reason="the disk has room again",
+        requested_by="user:bob",
+        is_approval_needed=True,
+    )
+
+
+def _work(organization: Organization) -> None:
+    """Let a worker be there, a queue be held, something have been told and added up."""
+    now = datetime.now(UTC)
+    WorkerHeartbeat.objects.get_or_create(
+        name="web-1:4711:3fa2b1",
+        defaults={
+            "host": "web-1",
+            "pid": 4711,
+            "role": "worker",
+            "slots": 100,
+            "busy": 3,
+            "jobs_done": 18_204,
+            "memory_bytes": 61_000_000,
+            "version": "0.1.0",
+            "started_at": now - timedelta(days=2),
+            "beat_at": now - timedelta(seconds=11),
+        },
+    )
+    QueuePause.objects.get_or_create(
+        queue=CONTENT,
+        defaults={
+            "paused_at": now - timedelta(minutes=12),
+            "paused_by": "user:ana",
+            "reason": "the provider of pictures answers 503 <to all>",
+        },
+    )
+    TelemetryEvent.objects.create(
+        key=uuid.uuid4(),
+        name="worker.stale",
+        at=now - timedelta(minutes=3),
+        organization_id=organization.id,
+        source="web-1:4712:0c11d8",
+        data={"worker": "web-1:4713:77aa01", "role": "worker", "busy": 2},
+    )
+    CreditDay.objects.create(
+        organization=organization, day=now.date(), operation="commit", entries=12, credits=340
+    )
+
+
+def _deleted_letter() -> None:
+    """Let a cleanup have deleted a letter of long ago."""
+    letter = make_letter(died_ago=timedelta(days=40))
+    acknowledge_group(fingerprint=letter.fingerprint, actor="user:ana", note="a drill")
+    cleaned = clean_dead_letters(older_than=timedelta(days=30), actor="user:ana", reason="a drill")
+    assert sum(cleaned) == 1
 
 
 def _signatures(api_key: ApiKey) -> None:

@@ -20,13 +20,14 @@ from flagship.services.api_keys import OPERATOR_SCOPES, SCOPES
 from flagship.services.idempotency import make_claim, store_answer
 from flagship.services.signing_keys import issue_signing_key
 from jobs.ids import new_id, public_id
-from jobs.models import TelemetryEvent
+from jobs.models import FailedJob, TelemetryEvent
 from jobs.payloads import Probe
 from jobs.services.enqueue import enqueue
 from tests.clients import ApiCaller, make_client
 from tests.factories import make_hold, make_project, make_source
 from tests.integration.builds.archives import tar_gz
 from tests.integration.builds.rows import make_build_in
+from tests.integration.console.rows import make_letter
 
 Operation = tuple[str, str]
 Names = Mapping[str, str]
@@ -40,7 +41,7 @@ ROLES: Final[dict[str, tuple[str, ...]]] = {
 PREFIXES: Final = {
     **{"project": "proj", "idle_project": "proj", "source": "src", "idle_source": "src"},
     **{"build": "build", "ended_build": "build", "fetch": "fetch", "job": "job", "hold": "res"},
-    **{"key": "key", "client": "key", "signing_key": "sig"},
+    **{"letter": "dead", "key": "key", "client": "key", "signing_key": "sig"},
 }
 SITE: Final = tar_gz({"index.html": b"<h1>Home</h1>"})
 
@@ -61,7 +62,10 @@ class Case:
     by: str = "member"
 
 
-IDS: Final = {"project_id": "project", "build_id": "build", "fetch_id": "fetch", "job_id": "job"}
+IDS: Final = {
+    **{"project_id": "project", "build_id": "build", "fetch_id": "fetch", "job_id": "job"},
+    "letter_id": "letter",
+}
 QUEUE: Final = {"queue": "flagship:maintenance"}
 CODE: Final = {"code": "NOT_FOUND"}
 NOT_IDS: Final = {*QUEUE.values(), *CODE.values()}
@@ -116,6 +120,11 @@ CASES: Final[dict[Operation, Case]] = {
     ("GET", "/v1/jobs/kinds"): Case(),
     ("GET", "/v1/jobs/{job_id}"): Case(),
     ("DELETE", "/v1/jobs/{job_id}"): Case(),
+    ("GET", "/v1/dead-letters"): Case(query="kind=jobs.probe"),
+    ("GET", "/v1/dead-letters/summary"): Case(),
+    ("POST", "/v1/dead-letters/cleanup"): Case({"reason": "drill", "olderThanDays": 1}),
+    ("POST", "/v1/dead-letters/{letter_id}/requeue"): Case(),
+    ("POST", "/v1/dead-letters/{letter_id}/discard"): Case({"reason": "drill"}),
     ("GET", "/v1/queues"): Case(),
     ("POST", "/v1/queues/{queue}/pause"): Case({"reason": "drill"}, path=QUEUE, by="operator"),
     ("POST", "/v1/queues/{queue}/resume"): Case(path=QUEUE, own=409, by="operator"),
@@ -200,10 +209,21 @@ def _make_rows(organization_id: uuid.UUID) -> dict[str, str]:
         "fetch": fetch.id,
         "job": enqueue(Probe(), organization_id=organization_id).id,
         "hold": make_hold(organization_id, 7).reservation_id,
+        "letter": uuid.UUID(int=make_old_letter(organization_id).pk),
         "key": _use_key(organization_id),
         **_sign(organization_id),
     }
     return {name: public_id(PREFIXES[name], row) for name, row in rows.items()}
+
+
+def make_old_letter(organization_id: uuid.UUID) -> FailedJob:
+    """A dead letter that a cleanup would take, and that a requeue can."""
+    return make_letter(
+        organization_id=organization_id,
+        died_ago=timedelta(days=3),
+        payload={"action": "succeed"},
+        message=f"of {organization_id.hex}",
+    )
 
 
 def _sign(organization_id: uuid.UUID) -> dict[str, uuid.UUID]:

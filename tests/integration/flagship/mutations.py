@@ -11,9 +11,11 @@ from builds.services.moves import fail_build
 from credits.services import reserve_credits
 from flagship.services.api_keys import OPERATOR_SCOPES, SCOPES
 from jobs.ids import public_id
+from jobs.selectors.dead_letters import letter_id
 from tests.clients import ApiCaller, make_client
 from tests.factories import make_build, make_project, make_source
 from tests.integration.builds.archives import INDEX, tar_gz
+from tests.integration.console.rows import make_letter
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,11 @@ def paused_queue(world: World) -> Call:
     return Call(f"{QUEUE}/resume")
 
 
+def letter(world: World, answer: str, body: Any = None) -> Call:
+    made = make_letter(organization_id=world.api.organization.id, payload={"action": "succeed"})
+    return Call(f"/v1/dead-letters/{letter_id(made)}/{answer}", body)
+
+
 CASES: dict[tuple[str, str], Callable[[World], Call]] = {
     ("POST", "v1/projects"): lambda w: Call("/v1/projects", {"name": "Another"}),
     ("PUT", "v1/projects/<str:project_id>"): lambda w: Call(
@@ -109,6 +116,13 @@ CASES: dict[tuple[str, str], Callable[[World], Call]] = {
     ),
     ("POST", "v1/jobs"): lambda w: Call("/v1/jobs", PROBE),
     ("DELETE", "v1/jobs/<str:job_id>"): job_to_cancel,
+    ("POST", "v1/dead-letters/<str:letter_id>/requeue"): lambda w: letter(w, "requeue"),
+    ("POST", "v1/dead-letters/<str:letter_id>/discard"): lambda w: letter(
+        w, "discard", {"reason": "test"}
+    ),
+    ("POST", "v1/dead-letters/cleanup"): lambda w: Call(
+        "/v1/dead-letters/cleanup", {"reason": "test"}
+    ),
     ("POST", "v1/queues/<str:queue>/pause"): lambda w: Call(f"{QUEUE}/pause", {"reason": "test"}),
     ("POST", "v1/queues/<str:queue>/resume"): paused_queue,
 }

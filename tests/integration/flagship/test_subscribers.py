@@ -79,17 +79,18 @@ def test_dead_letter__moved__is_audited_under_its_job(
     }
 
 
+@pytest.mark.parametrize("move", ["cancelled", "cancel_requested"])
 @pytest.mark.parametrize(("actor", "told"), [("api_key:abc", "api_key:abc"), ("", "worker")])
-def test_job__cancelled__is_audited(actor: str, told: str) -> None:
+def test_job__cancelled_or_asked_to_stop__is_audited(move: str, actor: str, told: str) -> None:
     job_id = new_id()
 
-    signals.cancelled.send(
+    getattr(signals, move).send(
         sender=Job, job_id=job_id, kind="jobs.probe", organization_id=None, actor=actor
     )
 
     event = AuditEvent.objects.get()
     assert (event.action, event.actor, event.data) == (
-        "job.cancelled",
+        f"job.{move}",
         told,
         {"kind": "jobs.probe"},
     )

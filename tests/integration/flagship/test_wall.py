@@ -29,6 +29,11 @@ PLATFORM = {
     "flagship_loginlimit": "who tried to log in to the console",
     "jobs_schedule": "when the platform's own jobs are due",
     "jobs_schedulerun": "what became of each period",
+    "jobs_redrive": "what operators decided about dead letters of all organizations",
+    **{
+        table: "causes of death over all organizations, for operators"
+        for table in ("jobs_failuregroup", "jobs_failurehour", "jobs_failuredelta")
+    },
     "jobs_queuepause": "queues are the platform's; each name is public",
     "jobs_workerheartbeat": "processes of the platform",
     "credits_package": "what is for sale, the same for all",

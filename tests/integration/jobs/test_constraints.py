@@ -39,6 +39,7 @@ ATTACKS = {
     "failed_job_discard_has_reason": "UPDATE jobs_failedjob SET state = 'discarded',"
     " resolved_at = now(), resolved_by = 'me'",
     "failed_job_resolved_when_not_open": "UPDATE jobs_failedjob SET state = 'requeued'",
+    "failed_job_edited_when_requeued": "UPDATE jobs_failedjob SET edited_payload = '{}'",
     "failed_job_state_known": "UPDATE jobs_failedjob SET state = 'gone', resolved_at = now(),"
     " resolved_by = 'me'",
     "failed_job_one_open_per_job": "INSERT INTO jobs_failedjob (job_id, kind, queue, state,"

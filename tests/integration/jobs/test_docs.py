@@ -163,7 +163,9 @@ def test_docs__settings__are_those_of_the_engine_with_their_defaults() -> None:
     told = dict(re.findall(r"^\| `([A-Z_]+)` \| ([0-9.]+) \|", ENGINE, re.M))
     source = (ROOT / "config" / "settings.py").read_text()
     found = re.findall(
-        r'env\.(?:int|float)\("((?:WORKER|JOBS?|SWEEP)_[A-Z_]+)", ([0-9. *]+)', source
+        r'env\.(?:int|float)\(\s*"((?:WORKER|JOBS?|SWEEP|DEAD_LETTER|TOMBSTONE)_[A-Z_]+)",'
+        r" ([0-9. *]+)",
+        source,
     )
 
     assert {name: float(value) for name, value in told.items()} == {

@@ -78,14 +78,6 @@ class KindFilter(SeenValuesFilter):
     column = "kind"
 
 
-class ErrorClassFilter(SeenValuesFilter):
-    """By class of the error."""
-
-    title = "error class"
-    parameter_name = "error_class"
-    column = "error_class"
-
-
 class ActionFilter(SeenValuesFilter):
     """By what was done."""
 
@@ -125,13 +117,6 @@ class AgeFilter(DropdownFilter):
             return queryset
         _, age, younger = AGES[str(self.value())]
         return queryset.filter(**{f"{self.column}__{'gte' if younger else 'lt'}": Now() - age})
-
-
-class DiedFilter(AgeFilter):
-    """By time of death."""
-
-    title = "time of death"
-    column = "died_at"
 
 
 class StateFilter(DropdownFilter):
