@@ -24,6 +24,7 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET, require_POST
 from unfold.decorators import display
 
+from credits.admin.balances import RANGES, balance_chart, days_of
 from credits.admin.forms import say_problems
 from credits.models import Account, Entry, Freeze, Lot
 from credits.selectors import csv_lines, json_lines
@@ -77,16 +78,11 @@ class AccountAdmin(ReadOnlyAdmin):
     ordering = ("organization__name",)
     list_select_related = ("organization",)
     fields = (
-        "organization_link",
-        "public",
-        "available_credits",
-        "reserved",
-        "balance",
-        "charged",
-        "lapsed",
-        "issued",
-        "last_seq",
-        "standing",
+        ("organization_link", "public"),
+        ("available_credits", "standing"),
+        ("balance", "reserved"),
+        ("issued", "charged"),
+        ("lapsed", "last_seq"),
         "created",
         "everything",
     )
@@ -181,6 +177,9 @@ class AccountAdmin(ReadOnlyAdmin):
         context["entries"] = Entry.objects.filter(account_id=account_id).order_by("-seq")[:LATEST]
         lots = Lot.objects.filter(account_id=account_id, remaining__gt=0)
         context["lots"] = lots.order_by("priority", F("lapses_at").asc(nulls_last=True), "seq")
+        days = days_of(request.GET.get("days", ""))
+        chart = balance_chart(context["original"], days)
+        context.update(days=days, ranges=RANGES, balance_chart=chart)
         context["may_grant"] = self.has_grant_permission(request)
         context.update(reference=new_id().hex, priority=PRIORITY_DEFAULT)
         response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)

@@ -15,6 +15,7 @@ from django.views.decorators.http import require_POST
 from unfold.decorators import display
 
 from credits.admin.forms import say_problems
+from credits.admin.reconciliation import read_report
 from credits.models import Freeze, Statement
 from credits.services import lift_freeze
 from jobs.admin import subjects
@@ -45,6 +46,13 @@ class StatementAdmin(ReadOnlyAdmin):
         *("lapsed", "drift", "digest_code", "previous_code", "hash_code", "written"),
     )
     readonly_fields = ("drift", "digest_code", "previous_code", "hash_code", "written")
+    list_before_template = "admin/credits/statement/report.html"
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> Any:
+        """Show what the latest passes found above the list."""
+        return super().changelist_view(request, {**(extra_context or {}), "report": read_report()})
 
     @display(description="Drifting accounts", ordering="drifting")
     def drift(self, statement: Statement) -> SafeString:

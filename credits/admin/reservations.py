@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
 from django.contrib import admin
@@ -16,7 +16,7 @@ from credits.services.alerts import UNPAID
 from flagship.models import AuditEvent
 from jobs.admin import subjects
 from jobs.admin.base import ReadOnlyAdmin
-from jobs.admin.display import badge, moment, mono
+from jobs.admin.display import badge, moment, mono, span
 from jobs.admin.filters import AgeFilter, StateFilter
 from jobs.ids import public_id
 
@@ -35,7 +35,7 @@ class ReservationAdmin(ReadOnlyAdmin):
         "amount",
         "charged",
         "created",
-        "expires",
+        "time_left",
         "state_badge",
     )
     list_filter: ClassVar = (StateFilter, AgeFilter)
@@ -112,6 +112,22 @@ class ReservationAdmin(ReadOnlyAdmin):
     def expires(self, reservation: Reservation) -> SafeString | str:
         """Until when it is held; nothing once it is resolved."""
         return moment(reservation.expires_at) if reservation.state == "held" else "-"
+
+    @display(description="Time left", ordering="expires_at")
+    def time_left(self, reservation: Reservation) -> SafeString | str:
+        """How much longer it is held, of how long in all; nothing once it is resolved."""
+        if reservation.state != "held":
+            return "-"
+        life = reservation.expires_at - reservation.created_at
+        left = max(reservation.expires_at - datetime.now(UTC), timedelta(0))
+        return format_html(
+            '<span class="fs-left">{} of {}<progress class="fs-progress" aria-label="Time left"'
+            ' max="{}" value="{}"></progress></span>',
+            span(left.total_seconds()),
+            span(life.total_seconds()),
+            round(life.total_seconds()),
+            round(left.total_seconds()),
+        )
 
     @display(description="Resolved")
     def resolved(self, reservation: Reservation) -> SafeString | str:
