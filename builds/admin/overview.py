@@ -11,7 +11,7 @@ from django.urls import reverse
 from builds.models import Build
 from builds.states import BuildState
 from jobs.admin import subjects
-from jobs.admin.display import count, moment
+from jobs.admin.display import count, cut, moment
 from jobs.admin.panels import Panel, Reading, register
 
 COUNTED: Final = 10_000
@@ -45,6 +45,7 @@ def _line(build: Build) -> dict[str, object]:
         "key": build.pk.hex,
         "link": subjects.link("build", build.pk, build.project.slug),
         "error": build.error_code,
+        "message": cut(build.error_message),
         "ended": moment(build.finished_at),
     }
 

@@ -15,6 +15,7 @@ from django.core.paginator import Paginator
 from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.functional import cached_property
+from django.utils.text import capfirst
 from unfold.admin import ModelAdmin
 from unfold.views import ChangeList
 
@@ -186,7 +187,8 @@ class ReadOnlyAdmin(ModelAdmin):
         asked = request.POST.get("action", "")
         if asked and asked in self.declared_actions() and asked not in self.get_actions(request):
             raise PermissionDenied
-        return super().changelist_view(request, extra_context)
+        named = {"title": capfirst(str(self.opts.verbose_name_plural))}
+        return super().changelist_view(request, named | (extra_context or {}))
 
     def declared_actions(self) -> set[str]:
         """Name the actions this page offers to those who may."""

@@ -68,8 +68,10 @@ def moment(at: datetime | None, empty: str = "-") -> SafeString | str:
     """Write a point in time as how long ago or ahead it is; the exact one on hover."""
     if at is None:
         return empty
-    seconds = (datetime.now(UTC) - at).total_seconds()
-    text = f"{span(seconds)} ago" if seconds >= 0 else f"in {span(-seconds)}"
+    # Whole seconds: it is older by the time it is read.
+    seconds = int((datetime.now(UTC) - at).total_seconds())
+    length = f"{abs(seconds)} s" if abs(seconds) < 60 else span(abs(seconds))
+    text = f"{length} ago" if seconds >= 0 else f"in {length}"
     stamp = at.astimezone(UTC)
     return format_html(
         '<time datetime="{}" title="{}" class="whitespace-nowrap">{}</time>',

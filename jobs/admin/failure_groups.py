@@ -266,6 +266,7 @@ def _about(group: FailureGroup) -> dict[str, Any]:
         "acknowledged": moment(group.acknowledged_at),
         "all_letters": _letters_url(group, state="all"),
         "open_letters": _letters_url(group),
+        "plan": f"{reverse('admin:jobs_redrive_plan')}?{urlencode({'fingerprint': group.pk})}",
         "trail": subjects.trail(group.pk, "What was done to it"),
     }
 

@@ -16,6 +16,7 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET, require_POST
 
@@ -225,9 +226,16 @@ def describe_filter(wanted: dict[str, Any]) -> list[tuple[str, SafeString | str]
         if name == "organization_id" and name in wanted:
             value = wanted[name]
             facts.append((title, subjects.link("organization", value, _name(value))))
+        elif name == "fingerprint" and name in wanted:
+            facts.append((title, _group_link(wanted[name])))
         elif name in wanted:
             facts.append((title, str(wanted[name]) or "any"))
     return facts + [(f"Payload: {field}", text) for field, text in wanted.get("fields", ())]
+
+
+def _group_link(fingerprint: str) -> SafeString:
+    address = reverse("admin:jobs_failuregroup_change", args=[fingerprint])
+    return format_html('<a class="fs-link" href="{}">{}</a>', address, fingerprint)
 
 
 def _name(organization_id: str) -> str:

@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString
 
 from jobs.admin.charts import bars
 from jobs.admin.display import badge, count, cut, moment
-from jobs.admin.panels import Panel, Reading, register
+from jobs.admin.panels import Alarm, Panel, Reading, register
 from jobs.models import FailedJob, FailureGroup
 from jobs.selectors.failure_groups import Trend, counted_groups, trends
 from jobs.states import LetterState
@@ -32,7 +32,7 @@ class Cause:
     @property
     def error(self) -> str:
         """The class of the error, without its module."""
-        return str(self.group.error_class).rpartition(".")[2]
+        return _error_of(self.group)
 
     @property
     def message(self) -> str:
@@ -68,7 +68,7 @@ class Cause:
     @property
     def href(self) -> str:
         """The group."""
-        return reverse("admin:jobs_failuregroup_change", args=[self.group.pk])
+        return _href_of(self.group)
 
 
 def read() -> Reading:
@@ -79,7 +79,8 @@ def read() -> Reading:
         *groups.order_by("-last_seen_at").values_list("pk", flat=True)[:LIKELY],
     }
     open_ones = counted_groups().filter(pk__in=likely, open_now__gt=0)
-    shown = list(open_ones.order_by("-open_now", "-seen_at")[:SHOWN])
+    causes = list(open_ones.order_by("-open_now", "-seen_at"))
+    shown = causes[:SHOWN]
     found = trends(fingerprints=[group.pk for group in shown], hours=HOURS)
     letters = FailedJob.objects.filter(state=LetterState.OPEN).order_by()[:COUNTED].count()
     return Reading(
@@ -87,8 +88,32 @@ def read() -> Reading:
             "causes": [Cause(group, found[group.pk]) for group in shown],
             "total": count(letters, is_exact=letters < COUNTED),
             "groups_href": reverse("admin:jobs_failuregroup_changelist"),
-        }
+        },
+        _alarms([group for group in causes if group.acknowledged_at is None]),
     )
+
+
+def _alarms(unknown: list[Any]) -> list[Alarm]:
+    """Tell of letters whose cause nobody has acknowledged: one cause by its name, more together."""
+    if not unknown:
+        return []
+    letters = sum(group.open_now for group in unknown)
+    said = f"{letters:,} dead letters" if letters > 1 else "A dead letter"
+    if len(unknown) == 1:
+        group = unknown[0]
+        text = f"{said} of a cause that nobody has acknowledged: {_error_of(group)}, {group.kind}"
+        return [Alarm(text, _href_of(group), "warning")]
+    text = f"{said} of {len(unknown)} causes that nobody has acknowledged"
+    href = f"{reverse('admin:jobs_failuregroup_changelist')}?standing=new"
+    return [Alarm(text, href, "warning")]
+
+
+def _error_of(group: Any) -> str:
+    return str(group.error_class).rpartition(".")[2]
+
+
+def _href_of(group: Any) -> str:
+    return reverse("admin:jobs_failuregroup_change", args=[group.pk])
 
 
 register(

@@ -223,6 +223,26 @@ def test_overview__of_letters__has_one_line_for_each_cause(root: Client) -> None
     assert panel.count("acknowledged") == 1
 
 
+def test_overview__of_letters_nobody_knows_of__warns_until_somebody_does(
+    root: Client, working: None
+) -> None:
+    # D-07
+    make_letter(runs=1, fingerprint="a" * 32)
+    make_letter(runs=1, fingerprint="a" * 32)
+    cause = "of a cause that nobody has acknowledged: OSError, jobs.probe"
+    assert alarms_of(root) == [f"warning: 2 dead letters {cause}"]
+    assert f'href="/admin/jobs/failuregroup/{"a" * 32}/change/"' in parts_of(root)
+
+    make_letter(runs=1, fingerprint="b" * 32)
+    causes = "2 causes that nobody has acknowledged"
+    assert alarms_of(root) == [f"warning: 3 dead letters of {causes}"]
+
+    acknowledge_group(fingerprint="a" * 32, actor="user:ana")
+    assert alarms_of(root) == [f"warning: A dead letter {cause}"]
+    acknowledge_group(fingerprint="b" * 32, actor="user:ana")
+    assert alarms_of(root) == []
+
+
 def test_overview__whatever_the_tables_hold__costs_the_same(root: Client, working: None) -> None:
     # D-06: no query per row
     make_world()
