@@ -1,6 +1,6 @@
 """The console in headless Chromium, served by the real server over a database with real commits.
 
-Screenshots go to the directory named by FLAGSHIP_SCREENSHOTS, else to the test's own.
+Screenshots are made where FLAGSHIP_SCREENSHOTS names a directory for them.
 """
 
 from __future__ import annotations
@@ -115,14 +115,15 @@ def page(visit: Callable[..., Page]) -> Page:
 
 
 @pytest.fixture
-def shoot(tmp_path: Path) -> Callable[..., None]:
-    """Save the page as it looks: in both colour schemes where somebody asked for pictures."""
+def shoot() -> Callable[..., None]:
+    """Save the page as it looks, in both colour schemes, where somebody asked for pictures."""
     wanted = os.environ.get("FLAGSHIP_SCREENSHOTS")
-    directory = Path(wanted or tmp_path / "screenshots")
-    directory.mkdir(parents=True, exist_ok=True)
+    directory = Path(wanted or ".")
+    if wanted:
+        directory.mkdir(parents=True, exist_ok=True)
 
     def save(page: Page, name: str) -> None:
-        for scheme in ("light", "dark") if wanted else ("light",):
+        for scheme in ("light", "dark") if wanted else ():
             page.evaluate("scheme => { document.documentElement.className = scheme }", scheme)
             page.wait_for_timeout(150)
             page.screenshot(path=directory / f"{name}-{scheme}.png", full_page=True)

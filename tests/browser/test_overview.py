@@ -26,10 +26,12 @@ from tests.browser.complaints import barriers
 from tests.browser.places import furnish
 from tests.browser.steps import log_in, told
 from tests.browser.test_pages import PHONE, root
+from tests.browser.test_walk import CORNERS
 from tests.integration.console.rows import make_letter
 from tests.integration.console.world import make_world
 from tests.integration.jobs.rows import make_job
 from tests.processes import Processes, wait_until
+from tests.soak import full
 
 LOG = "/admin/jobs/telemetryevent/"
 QUEUES = "/admin/jobs/queuepause/"
@@ -164,15 +166,18 @@ def test_overview__whose_server_does_not_answer__says_so_and_recovers(
     live_on(busy=3)
     context = chromium.new_context(base_url=site)
     page = context.new_page()
+    page.clock.install()
     log_in(page, root())
     problem = page.locator("[data-fresh-problem]")
 
     page.route("**/admin/overview/", lambda route: route.fulfill(status=503, body="no"))
     expect(problem).to_contain_text("Cannot refresh: the server answered 503", timeout=SOON_MS)
     page.route("**/admin/overview/", lambda route: route.abort())
+    page.clock.fast_forward("00:30")
     expect(problem).to_contain_text("the server cannot be reached", timeout=30_000)
     live_on(busy=50)
     page.unroute("**/admin/overview/")
+    page.clock.fast_forward("00:30")
     expect(page.locator("#panel-workers")).to_contain_text("50 of 100 slots", timeout=40_000)
     expect(problem).to_be_empty()
     context.clear_cookies()
@@ -180,8 +185,7 @@ def test_overview__whose_server_does_not_answer__says_so_and_recovers(
     context.close()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", ["wide", "phone"])
+@pytest.mark.parametrize(("scheme", "width"), CORNERS[::-1][: full(2, len(CORNERS))])
 def test_overview__of_a_bad_night__reads_at_a_glance(
     visit: Callable[..., Page], shoot: Callable[..., None], scheme: str, width: str
 ) -> None:

@@ -26,7 +26,7 @@ CORNERS = [("dark", "wide"), ("light", "phone"), ("light", "wide"), ("dark", "ph
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(("scheme", "width"), CORNERS[: full(2, len(CORNERS))])
 def test_page__of_every_kind__keeps_to_the_policy_and_shuts_nobody_out(
-    scheme: str, width: str, visit: Callable[..., Page]
+    scheme: str, width: str, visit: Callable[..., Page], shoot: Callable[..., None]
 ) -> None:
     # D-02, C-07, E-09
     furnish()
@@ -51,6 +51,7 @@ def test_page__of_every_kind__keeps_to_the_policy_and_shuts_nobody_out(
             assert shown == ("dark" if scheme == "dark" else ""), path
             if width == "wide":
                 found |= barriers(page)
+            shoot(page, f"walk-{width}-{visited}")
         visited += 1
 
     assert visited > (40 if width == "wide" else 20)
