@@ -24,6 +24,7 @@ from flagship.services.organizations import create_organization
 from flagship.services.signing_keys import issue_signing_key
 from jobs.models import (
     FailedJob,
+    FailureGroup,
     QueuePause,
     Redrive,
     Schedule,
@@ -158,8 +159,9 @@ def _work(organization: Organization) -> None:
 
 def _deleted_letter() -> None:
     """Let a cleanup have deleted a letter of long ago."""
-    # The group of the lowest key: the list leaves out those without an open letter.
-    letter = make_letter(died_ago=timedelta(days=40), fingerprint=uuid.UUID(int=0).hex)
+    # A group of a low key: the list leaves out those without an open letter.
+    cause = uuid.UUID(int=FailureGroup.objects.count()).hex
+    letter = make_letter(died_ago=timedelta(days=40), fingerprint=cause)
     acknowledge_group(fingerprint=letter.fingerprint, actor="user:ana", note="a drill")
     cleaned = clean_dead_letters(older_than=timedelta(days=30), actor="user:ana", reason="a drill")
     assert sum(cleaned) == 1
