@@ -44,6 +44,20 @@ def map_path_parameters(context: HookContext, path_parameters: dict[str, Any]) -
 
 
 @schemathesis.hook
+def filter_headers(context: HookContext, headers: dict[str, Any] | None) -> bool:
+    """Leave out what the HTTP client cannot put on the wire: it would fail by itself."""
+    return all(_is_latin(str(value)) for value in (headers or {}).values())
+
+
+def _is_latin(text: str) -> bool:
+    try:
+        text.encode("latin-1")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+@schemathesis.hook
 def map_body(context: HookContext, body: Any) -> Any:
     """Speak of things that are there."""
     return known(body)

@@ -31,6 +31,11 @@ CHECKS: Final = (
     "ignored_auth",
     "use_after_free",
 )
+# 421: streams are refused by the process of the API whatever is asked of them.
+REFUSED: Final = (400, 401, 403, 404, 405, 406, 409, 415, 421, 422, 428, 429)
+CONFIG: Final = f"""[checks.negative_data_rejection]
+expected-statuses = {[str(status) for status in REFUSED]}
+"""
 ROUNDS_MAX: Final = 60
 LIMIT_S: Final = 3600
 
@@ -54,6 +59,7 @@ def one_round(
 ) -> None:
     """Run Schemathesis once, and add up what it has seen."""
     directory.mkdir(parents=True)
+    (directory / "schemathesis.toml").write_text(CONFIG)
     log, report = directory / "answers.jsonl", directory / "report.json"
     done = subprocess.run(
         _command(ground, seed, examples, report),
