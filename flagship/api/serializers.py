@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from django.http import QueryDict
+from django.utils.functional import cached_property
 from rest_framework import serializers
+from rest_framework.fields import SkipField
 from rest_framework.request import Request
 
 from jobs.api.requests import empty_parameters
@@ -63,6 +65,30 @@ class StrictSerializer(serializers.Serializer[Any]):
             if problems:
                 raise serializers.ValidationError(problems)
         return super().to_internal_value(data)
+
+    def to_representation(self, instance: Any) -> dict[str, Any]:
+        """Write a row: what its own columns say is taken from them, without the general way there.
+
+        A list of fifty rows of twenty fields asks a thousand times.
+        """
+        columns = getattr(instance, "__dict__", {})
+        written: dict[str, Any] = {}
+        for name, source, field in self._written:
+            if source in columns:
+                value = columns[source]
+            else:
+                try:
+                    value = field.get_attribute(instance)
+                except SkipField:
+                    continue
+            written[name] = None if value is None else field.to_representation(value)
+        return written
+
+    @cached_property
+    def _written(self) -> list[tuple[str, Any, AnyField]]:
+        """Each field that is shown, with its name on the wire and where it reads."""
+        fields = self.fields.items()
+        return [(name, field.source, field) for name, field in fields if not field.write_only]
 
     def _problems(self, data: Mapping[str, Any]) -> dict[str, list[str]]:
         fields: Mapping[str, AnyField] = self.fields

@@ -17,9 +17,11 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.functional import cached_property
 from django.utils.text import capfirst
 from unfold.admin import ModelAdmin
+from unfold.decorators import display
 from unfold.views import ChangeList
 
 from jobs.admin import subjects
+from jobs.admin.theme import row_checkbox
 from jobs.ids import MalformedId, parse_public_id
 
 COUNT_LIMIT = 10_000
@@ -118,6 +120,11 @@ class ReadOnlyAdmin(ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         """Nobody deletes."""
         return False
+
+    @display(description="")
+    def action_checkbox(self, row: Model) -> str:
+        """Let a row be chosen for an action."""
+        return row_checkbox(row.pk)
 
     def get_changelist(  # type: ignore[override]  # the theme's annotation means the class
         self, request: HttpRequest, **kwargs: Any

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -245,3 +246,18 @@ def test_letter__on_its_page__tells_its_story(operator: Client) -> None:
     assert "2 deaths since" in page and "1 open" in page
     assert "Nobody has acknowledged it" in page
     assert f"/admin/flagship/auditevent/?q={public_id('job', second.job_id)}" in page
+
+
+def test_list__of_many_rows__renders_what_they_share_once(operator: Client) -> None:
+    # D-02: the theme would render the box above the rows for each of them, and each of theirs.
+    for _ in range(10):
+        make_letter(runs=1)
+
+    page = page_of(operator)
+
+    boxes = [each.name for each in page.templates if each.name.endswith("checkbox.html")]
+    assert len(boxes) <= 2
+    chosen = re.findall(
+        r'<input type="checkbox" name="_selected_action" value="(\d+)"', page.content.decode()
+    )
+    assert {int(value) for value in chosen} == {*FailedJob.objects.values_list("pk", flat=True)}
