@@ -14,6 +14,10 @@ SLASHED: Final = frozenset({"key"})
 ENVELOPES: Final = ("application/json", "application/problem+json")
 UNROUTED: Final = frozenset({"NOT_FOUND", "METHOD_NOT_ALLOWED"})
 """Codes of requests that are for no operation."""
+UNREAD: Final = frozenset(
+    {"MALFORMED_REQUEST", "LENGTH_REQUIRED", "UNSUPPORTED_MEDIA_TYPE", "PAYLOAD_TOO_LARGE"}
+)
+"""Codes of a body that is refused before its route is looked for, so of no operation as well."""
 BELOW: Final = frozenset({0, 400, 408, 413, 414, 417, 431})
 """Answers of the HTTP server itself, which have no body of ours (docs/api.md); 0 is a hang-up."""
 

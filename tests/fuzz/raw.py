@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from builds.management.demo.sites import SITES
-from tests.fuzz.document import BELOW, UNROUTED, Document, Operation
+from tests.fuzz.document import BELOW, UNREAD, UNROUTED, Document, Operation
 from tests.fuzz.drafts import Draft, World
 from tests.fuzz.ground import Ground
 from tests.fuzz.mutations import make_request
@@ -72,6 +72,6 @@ def undocumented(
         return f"code {code} is not in the catalogue"
     if operation is not None:
         return operation.judge(reply.status, code)
-    if draft.is_plain and code not in UNROUTED | {"MALFORMED_REQUEST"} and reply.status >= 400:
+    if draft.is_plain and code not in UNROUTED | UNREAD and reply.status >= 400:
         return "an answer to a request for no operation"
     return None
