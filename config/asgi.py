@@ -6,6 +6,7 @@ import os
 
 from django.core.asgi import get_asgi_application
 
+from config.serving import settle
 from flagship.checks import refuse_to_serve
 from flagship.middleware.asgi import AnswersAll, ReadableContentType, UnreadLargeBodies
 from jobs.clients.wall import close_by_default
@@ -14,3 +15,4 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 application = AnswersAll(ReadableContentType(UnreadLargeBodies(get_asgi_application())))
 close_by_default()
 refuse_to_serve()
+settle()

@@ -6,6 +6,7 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 
+from config.serving import settle
 from flagship.checks import refuse_to_serve
 from flagship.middleware.wsgi import ReadableContentType
 from jobs.clients.wall import close_by_default
@@ -14,3 +15,4 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 application = ReadableContentType(get_wsgi_application())
 close_by_default()
 refuse_to_serve()
+settle()
