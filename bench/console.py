@@ -53,6 +53,7 @@ def main(options: Sequence[str] = ()) -> None:
         fill(owner, chosen.letters, chosen.attempts)
         filled_s = round(time.monotonic() - started)
         print(f"filled in {filled_s} s", file=sys.stderr, flush=True)
+        _settle()
         told: dict[str, Any] = {
             "machine": machine(),
             "filled_s": filled_s,
@@ -80,6 +81,16 @@ def _parse(options: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--attempts", type=int, default=ATTEMPTS, help="of each letter's job")
     parser.add_argument("--asked", type=int, default=ASKED, help="requests for each page")
     return parser.parse_args(options)
+
+
+def _settle() -> None:
+    """Load what the served entry has loaded, and end as it does (config/wsgi.py)."""
+    from django.urls import get_resolver
+
+    from config.serving import settle
+
+    _ = get_resolver().url_patterns
+    settle()
 
 
 def _pages() -> dict[str, str]:
