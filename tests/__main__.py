@@ -31,7 +31,6 @@ APART: Final = (
     "tests/walks",
     "tests/browser",
     "tests/fuzz",
-    "tests/histories",
     "tests/unit",
 )
 """What the first lane runs; the second runs all the rest, so that nothing can be forgotten."""
