@@ -98,6 +98,7 @@ def test_one_raw_request__of_an_earlier_run__tells_what_is_answered(
     number, tally = int(os.environ["FLAGSHIP_CASE"]), Tally()
     run_raw(ground=ground, document=document, tally=tally, seed=SEED, numbers=[number])
     print(tally.statuses, tally.faults(), *(each.output() for each in ground.running), sep="\n")
+    assert not tally.faults()
 
 
 def test_faults__planted_in_an_api__are_seen_by_both(
