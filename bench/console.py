@@ -36,6 +36,8 @@ DRY_RUN_BAR_MS: Final = 1_000.0
 BAR_QUERIES: Final = 20
 # The overview is seven panels, each of which may ask a few times.
 BAR_QUERIES_OVERVIEW: Final = 40
+# What keeps one operator from asking as a benchmark does: counted as ever, and never reached.
+QUOTAS: Final = dict.fromkeys(("RATE_LIMIT_IP", "RATE_LIMIT_USER"), "9999999/60")
 OVERVIEW: Final = ("/admin/", "/admin/overview/")
 
 _LIST: Final = "/admin/jobs/failedjob/"
@@ -46,7 +48,7 @@ def main(options: Sequence[str] = ()) -> None:
     """Measure and print. Exit code 1 when a bar is missed."""
     chosen = _parse(options)
     with (
-        bare_system(ALLOWED_HOSTS="testserver") as servers,
+        bare_system(ALLOWED_HOSTS="testserver", **QUOTAS) as servers,
         psycopg.connect(servers.environment["DATABASE_OWNER_URL"], autocommit=True) as owner,
     ):
         started = time.monotonic()

@@ -19,6 +19,7 @@ from jobs.signals import (
     buried,
     cancel_requested,
     cancelled,
+    cleanup_started,
     discarded,
     group_acknowledged,
     group_noted,
@@ -195,6 +196,21 @@ def record_redrive(sender: object, *, redrive: Redrive, verb: str, actor: str, *
             "reason": redrive.reason,
             "note": redrive.note,
         },
+    )
+
+
+@receiver(cleanup_started, dispatch_uid="flagship.cleanup_started")
+def record_cleanup(
+    sender: object, *, days: float, actor: str, reason: str, job_id: uuid.UUID, **_: Any
+) -> None:
+    """An operator started a cleanup of dead letters; what it deletes is recorded batch by batch."""
+    record(
+        action="dead_letters.cleanup_started",
+        subject_type="job",
+        subject_id=public_id("job", job_id),
+        organization_id=None,
+        actor=actor,
+        data={"days": days, "reason": reason},
     )
 
 

@@ -77,5 +77,8 @@ redrive_moved = Signal()
 worker's, whose `actor` is empty.
 """
 
+cleanup_started = Signal()
+"""An operator started a cleanup of dead letters. Arguments: `days`, `actor`, `reason`, `job_id`."""
+
 letters_exported = Signal()
 """An operator took dead letters out of the console. Arguments: `wanted`, `form`, `actor`."""

@@ -27,7 +27,7 @@ from unfold.decorators import display
 from credits.admin.balances import RANGES, balance_chart, days_of
 from credits.admin.forms import say_problems
 from credits.models import Account, Entry, Freeze, Lot
-from credits.selectors import csv_lines, json_lines
+from credits.selectors import csv_blocks, json_blocks
 from credits.services import grant_credits
 from credits.states import MAX_AMOUNT_CREDITS, PRIORITY_DEFAULT, PRIORITY_MAX
 from jobs.admin import subjects
@@ -39,8 +39,8 @@ from jobs.ids import new_id, public_id
 PREFIX = "acct"
 LATEST = 20
 STATEMENTS: Final = {
-    "csv": (csv_lines, "text/csv; charset=utf-8"),
-    "jsonl": (json_lines, "application/x-ndjson"),
+    "csv": (csv_blocks, "text/csv; charset=utf-8"),
+    "jsonl": (json_blocks, "application/x-ndjson"),
 }
 subjects.register(subjects.Subject("account", prefix=PREFIX, model="credits.account"))
 
@@ -162,9 +162,9 @@ class AccountAdmin(ReadOnlyAdmin):
         if not self.has_view_permission(request):
             raise PermissionDenied
         account = get_object_or_404(Account, pk=object_id)
-        lines, media_type = STATEMENTS[form]
+        blocks, media_type = STATEMENTS[form]
         response = StreamingHttpResponse(
-            lines(organization_id=account.organization_id), content_type=media_type
+            blocks(organization_id=account.organization_id), content_type=media_type
         )
         response["Content-Disposition"] = f'attachment; filename="statement-{object_id}.{form}"'
         return response

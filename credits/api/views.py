@@ -36,10 +36,10 @@ from credits.errors import (
     ReservationSubjectMismatch,
 )
 from credits.selectors import (
-    csv_lines,
+    csv_blocks,
     get_balance_at,
     get_funds,
-    json_lines,
+    json_blocks,
     list_entries,
 )
 from credits.services import commit_reservation, release_reservation, reserve_credits
@@ -183,8 +183,8 @@ class StatementCsvView(APIView):
     def get(self, request: Request) -> StreamingHttpResponse:
         """Stream every entry as CSV, oldest first."""
         query = read_query(StatementQuery, request)
-        lines = csv_lines(organization_id=caller_of(request).organization_id, **query)
-        return StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8")
+        blocks = csv_blocks(organization_id=caller_of(request).organization_id, **query)
+        return StreamingHttpResponse(blocks, content_type="text/csv; charset=utf-8")
 
 
 class StatementJsonLinesView(APIView):
@@ -205,5 +205,5 @@ class StatementJsonLinesView(APIView):
     def get(self, request: Request) -> StreamingHttpResponse:
         """Stream every entry as JSON, one object a line, oldest first."""
         query = read_query(StatementQuery, request)
-        lines = json_lines(organization_id=caller_of(request).organization_id, **query)
-        return StreamingHttpResponse(lines, content_type="application/x-ndjson")
+        blocks = json_blocks(organization_id=caller_of(request).organization_id, **query)
+        return StreamingHttpResponse(blocks, content_type="application/x-ndjson")

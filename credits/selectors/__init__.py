@@ -12,9 +12,9 @@ from credits.selectors.funds import (
 from credits.selectors.history import (
     BalanceAt,
     BalancePoint,
-    csv_lines,
+    csv_blocks,
     get_balance_at,
-    json_lines,
+    json_blocks,
     list_balances,
 )
 from credits.selectors.lots import list_accounts_with_overdue_lots
@@ -28,12 +28,12 @@ __all__ = [
     "Funds",
     "account_findings",
     "broken_statements",
-    "csv_lines",
+    "csv_blocks",
     "days_to_state",
     "get_balance_at",
     "get_funds",
     "get_reservation",
-    "json_lines",
+    "json_blocks",
     "list_account_ids",
     "list_accounts_with_overdue_lots",
     "list_balances",

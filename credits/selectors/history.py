@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
+import itertools
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 from django.db import connection
@@ -14,14 +14,51 @@ from django.db import connection
 from credits.errors import AccountNotFound
 from credits.models import Account, Entry
 from jobs.clients.wall import inside
-from jobs.ids import public_id
-from jobs.selectors.sheets import csv_line
+from jobs.selectors.sheets import csv_quoted, csv_sql, csv_text
 
 BATCH: Final = 1000
-COLUMNS: Final = (
-    *("seq", "createdAt", "kind", "balanceDelta", "balanceAfter", "reservedDelta"),
-    *("reservedAfter", "issuedDelta", "chargedDelta", "lapsedDelta", "reservationId"),
-    *("subjectType", "subjectId", "originalSeq", "priority", "lapsesAt", "reason", "reference"),
+_MOMENT: Final = """to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
+_VALUES: Final = {
+    "seq": "entry.seq",
+    "createdAt": _MOMENT.format("entry.created_at"),
+    "kind": "entry.kind",
+    "balanceDelta": "entry.balance_delta",
+    "balanceAfter": "entry.balance_after",
+    "reservedDelta": "entry.reserved_delta",
+    "reservedAfter": "entry.reserved_after",
+    "issuedDelta": "entry.issued_delta",
+    "chargedDelta": "entry.charged_delta",
+    "lapsedDelta": "entry.lapsed_delta",
+    "reservationId": "'res_' || replace(hold.id::text, '-', '')",
+    "subjectType": "hold.subject_type",
+    "subjectId": "hold.subject_id",
+    "originalSeq": "entry.original_seq",
+    "priority": "entry.priority",
+    "lapsesAt": _MOMENT.format("entry.lapses_at"),
+    "reason": "entry.reason",
+    "reference": "entry.reference",
+}
+"""What an export tells of an entry, and how the database writes it."""
+COLUMNS: Final = tuple(_VALUES)
+_TEXTS: Final = ("subjectType", "subjectId", "reason", "reference")
+
+# The database writes the lines: made here, row by row, they took several times as long.
+_PAGE: Final = """
+SELECT count(*), max(seq), string_agg(line, '' ORDER BY seq) FROM (
+    SELECT entry.seq, {line} AS line
+      FROM credits_entry AS entry
+      JOIN credits_account AS account ON account.id = entry.account_id
+      LEFT JOIN credits_reservation AS hold ON hold.id = entry.reservation_id
+     WHERE account.organization_id = %(organization_id)s AND entry.seq > %(after_seq)s
+     ORDER BY entry.seq LIMIT %(batch)s) AS page
+"""
+_CSV: Final = _PAGE.format(
+    line=csv_sql(csv_quoted(sql) if name in _TEXTS else sql for name, sql in _VALUES.items())
+)
+_JSON: Final = _PAGE.format(
+    line="json_build_object({})::text || E'\\n'".format(
+        ", ".join(f"'{name}', {sql}" for name, sql in _VALUES.items())
+    )
 )
 
 _BALANCES: Final = """
@@ -102,79 +139,44 @@ def get_balance_at(*, organization_id: uuid.UUID, at: datetime) -> BalanceAt:
     return BalanceAt(last.seq, balance, reserved, balance - reserved)
 
 
-def csv_lines(*, organization_id: uuid.UUID, after_seq: int = -1) -> Iterator[str]:
+def csv_blocks(*, organization_id: uuid.UUID, after_seq: int = -1) -> Iterator[str]:
     """Yield the organization's entries behind `after_seq` as CSV, oldest first, header first.
 
-    Texts that a spreadsheet would take for a formula begin with an apostrophe.
+    Each block is whole lines. Texts that a spreadsheet would take for a formula begin with an
+    apostrophe.
 
     Raises: AccountNotFound, before anything is yielded.
     """
-    account_id = _account_id(organization_id)
-    return _csv_lines(organization_id, account_id, after_seq)
+    _account_id(organization_id)
+    return itertools.chain([csv_text([COLUMNS])], _pages(_CSV, organization_id, after_seq))
 
 
-def json_lines(*, organization_id: uuid.UUID, after_seq: int = -1) -> Iterator[str]:
+def json_blocks(*, organization_id: uuid.UUID, after_seq: int = -1) -> Iterator[str]:
     """Yield the organization's entries behind `after_seq` as JSON, one a line, oldest first.
 
+    Each block is whole lines.
+
     Raises: AccountNotFound, before anything is yielded.
     """
-    account_id = _account_id(organization_id)
-    rows = _rows(organization_id, account_id, after_seq)
-    return (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    _account_id(organization_id)
+    return _pages(_JSON, organization_id, after_seq)
 
 
-def _csv_lines(organization_id: uuid.UUID, account_id: uuid.UUID, after_seq: int) -> Iterator[str]:
-    yield csv_line(COLUMNS)
-    for row in _rows(organization_id, account_id, after_seq):
-        yield csv_line(row.values())
-
-
-def _rows(
-    organization_id: uuid.UUID, account_id: uuid.UUID, after_seq: int
-) -> Iterator[dict[str, Any]]:
-    """Yield rows of the export; the cursor is the entry's number, so nothing shifts meanwhile.
+def _pages(query: str, organization_id: uuid.UUID, after_seq: int) -> Iterator[str]:
+    """Yield the export page by page; the cursor is the entry's number, so nothing shifts meanwhile.
 
     They are sent behind the request's transaction: each page has one of its own.
     """
     while True:
-        with inside(organization_id):
-            entries = Entry.objects.for_organization(organization_id).filter(
-                account=account_id, seq__gt=after_seq
-            )
-            page = list(entries.select_related("reservation").order_by("seq")[:BATCH])
-        for entry in page:
-            yield dict(zip(COLUMNS, _values(entry), strict=True))
-        if len(page) < BATCH:
+        asked = {"organization_id": organization_id, "after_seq": after_seq, "batch": BATCH}
+        with inside(organization_id), connection.cursor() as cursor:
+            cursor.execute(query, asked)
+            rows, last_seq, text = cursor.fetchone()
+        if rows:
+            yield text
+        if rows < BATCH:
             return
-        after_seq = page[-1].seq
-
-
-def _values(entry: Entry) -> tuple[Any, ...]:
-    hold = entry.reservation
-    return (
-        entry.seq,
-        _moment(entry.created_at),
-        entry.kind,
-        entry.balance_delta,
-        entry.balance_after,
-        entry.reserved_delta,
-        entry.reserved_after,
-        entry.issued_delta,
-        entry.charged_delta,
-        entry.lapsed_delta,
-        public_id("res", hold.id) if hold else None,
-        hold.subject_type if hold else None,
-        hold.subject_id if hold else None,
-        entry.original_seq,
-        entry.priority,
-        _moment(entry.lapses_at) if entry.lapses_at else None,
-        entry.reason,
-        entry.reference,
-    )
-
-
-def _moment(at: datetime) -> str:
-    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+        after_seq = last_seq
 
 
 def _account_id(organization_id: uuid.UUID) -> uuid.UUID:

@@ -19,9 +19,7 @@ from jobs.admin import subjects
 from jobs.admin.answers import REASON_CHARACTERS
 from jobs.admin.base import operator_of
 from jobs.admin.editing import EditingAdmin
-from jobs.payloads import CleanDeadLetters
-from jobs.services.cleanup import foresee_cleanup
-from jobs.services.enqueue import enqueue
+from jobs.services.cleanup import foresee_cleanup, start_cleanup
 
 
 class DaysForm(forms.Form):
@@ -85,7 +83,7 @@ class CleaningAdmin(EditingAdmin):
             for problems in form.errors.values():
                 messages.error(request, f"Nothing done: {problems[0]}")
             return back
-        job = enqueue(CleanDeadLetters(actor=operator_of(request), **form.cleaned_data))
+        job = start_cleanup(actor=operator_of(request), **form.cleaned_data)
         link = subjects.link("job", job.id)
         messages.success(request, format_html("The cleanup has been started: {}.", link))
         return back

@@ -11,8 +11,9 @@ from django.db import connection, transaction
 
 from jobs import signals
 from jobs.errors import ReasonRequired
-from jobs.models import FailedJob, FailureGroup
-from jobs.payloads import RunOnDead
+from jobs.models import FailedJob, FailureGroup, Job
+from jobs.payloads import CleanDeadLetters, RunOnDead
+from jobs.services.enqueue import enqueue
 from jobs.services.schedules.clock import database_now
 from jobs.services.tombstones import ENTOMB
 
@@ -67,6 +68,22 @@ def foresee_cleanup(*, older_than: timedelta) -> list[OldGroup]:
     with connection.cursor() as cursor:
         cursor.execute(_FORESEE, _parameters(database_now() - older_than))
         return [OldGroup(*row) for row in cursor.fetchall()]
+
+
+def start_cleanup(*, days: float, actor: str, reason: str) -> Job:
+    """Start the job that deletes what died longer ago, and tell of it in the same transaction.
+
+    Raises: ReasonRequired; ValueError without an actor. Source: D-04.
+    """
+    if not actor:
+        raise ValueError("an operator's decision needs an actor")
+    if not reason.strip():
+        raise ReasonRequired
+    with transaction.atomic():
+        job = enqueue(CleanDeadLetters(days=days, actor=actor, reason=reason.strip()))
+        told = {"days": days, "actor": actor, "reason": reason.strip(), "job_id": job.id}
+        signals.cleanup_started.send(sender=FailedJob, **told)
+    return job
 
 
 def clean_dead_letters(

@@ -47,7 +47,7 @@ Asked = tuple[str, dict[str, Any]]
 class Action:
     """How an action is asked for: address below /admin/ and form.
 
-    `permission` is the one it needs, `audit` what it records; empty where what it starts does.
+    `permission` is the one it needs, `audit` what it records.
     """
 
     permission: str
@@ -235,10 +235,9 @@ ACTIONS: Final[dict[str, Action]] = {
         "dead_letters.exported",
         lambda world: (f"jobs/failedjob/export.csv?{urlencode({'kind': 'jobs.probe'})}", {}),
     ),
-    # The job it starts records each batch with what it deletes.
     "jobs_failedjob_clean": Action(
         "jobs.clean_failedjob",
-        "",
+        "dead_letters.cleanup_started",
         lambda world: ("jobs/failedjob/cleanup/clean/", {"days": "30", "reason": "too old"}),
     ),
     "jobs_failuregroup_acknowledge": Action(

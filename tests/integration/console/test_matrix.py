@@ -63,7 +63,7 @@ def test_action__by_each_role__is_done_by_those_who_may_and_refused_to_others(
             if action.is_for(role):
                 assert answer.status_code in (200, 302), (role, answer)
                 b"".join(getattr(answer, "streaming_content", ()))
-                assert {event.action for event in events} == {action.audit} - {""}, role
+                assert {event.action for event in events} == {action.audit}, role
             else:
                 assert answer.status_code == 403, role
                 assert stored() == before, role
@@ -93,10 +93,7 @@ def test_action__whose_audit_event_cannot_be_written__is_rolled_back(
     client = browser_of(User.objects.create_superuser("root", password="x"))
     client.raise_request_exception = False
     owner_db.execute(REFUSE)
-    tried = 0
     for name, action in ACTIONS.items():
-        if not action.audit:
-            continue
         path, data = action.ask(world)
         before = stored()
         owner_db.execute("ALTER TABLE flagship_auditevent ENABLE TRIGGER refuse_audit")
@@ -106,5 +103,3 @@ def test_action__whose_audit_event_cannot_be_written__is_rolled_back(
             owner_db.execute("ALTER TABLE flagship_auditevent DISABLE TRIGGER refuse_audit")
         assert answer.status_code == 500, (name, answer)
         assert stored() == before, name
-        tried += 1
-    assert tried >= 20
