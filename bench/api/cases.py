@@ -274,8 +274,8 @@ def _job(ground: Ground, number: int) -> Ask:
     return Ask(asked.method, asked.path, asked.body, right=asked.right, undo=_cancelled)
 
 
-def _cancelled(answered: bytes) -> Ask:
-    return Ask("DELETE", f"/v1/jobs/{json.loads(answered)['id']}")
+def _cancelled(answered: bytes, name: str = "id") -> Ask:
+    return Ask("DELETE", f"/v1/jobs/{json.loads(answered)[name]}")
 
 
 @case("DELETE /v1/jobs/{job_id}")
@@ -285,7 +285,8 @@ def _cancel_job(ground: Ground, number: int) -> Ask:
 
 @case("POST /v1/dead-letters/{letter_id}/requeue")
 def _requeue(ground: Ground, number: int) -> Ask:
-    return _sent("POST", f"/v1/dead-letters/{new_letter(ground.of(number))}/requeue")
+    path = f"/v1/dead-letters/{new_letter(ground.of(number))}/requeue"
+    return Ask("POST", path, undo=lambda answered: _cancelled(answered, "jobId"))
 
 
 @case("POST /v1/dead-letters/{letter_id}/discard")

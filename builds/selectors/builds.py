@@ -14,7 +14,10 @@ from builds.errors import BuildNotFound
 from builds.models import Build, BuildEvent, BuildLogLine
 from builds.states import ACTIVE, BuildState, is_final
 from credits.selectors.funds import ClockTimestamp
+from jobs.clients.postgres import run
 from jobs.models import Job
+
+_SLOTS: Final = "SELECT slot FROM builds_build WHERE project_id = %s AND state = ANY(%s)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,11 @@ def find_deployed_build(*, project_id: uuid.UUID, build_id: uuid.UUID) -> Build 
 def list_active_builds(*, project_id: uuid.UUID) -> list[Build]:
     """Return the project's active builds, oldest first."""
     return list(Build.objects.filter(project_id=project_id, state__in=ACTIVE).order_by("id"))
+
+
+def taken_slots(*, project_id: uuid.UUID) -> set[int]:
+    """Return the slots that the project's active builds have."""
+    return {slot for (slot,) in run(_SLOTS, (project_id, list(ACTIVE)))}
 
 
 def list_orphans(*, older_than_s: float, limit: int) -> list[uuid.UUID]:

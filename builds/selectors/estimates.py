@@ -7,12 +7,18 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from builds.builders import get_builder
-from builds.models import Build
 from builds.pricing import Estimate, PastBuild, estimate
 from builds.selectors.projects import get_project, get_source
 from builds.states import BuildState
+from jobs.clients.postgres import run
 
 HISTORY_BUILDS: Final = 20
+_HISTORY: Final = """
+SELECT coalesce(build.charged_credits, 0), source.unpacked_bytes
+  FROM builds_build AS build JOIN builds_source AS source ON source.id = build.source_id
+ WHERE build.project_id = %s AND build.builder = %s AND build.state = %s
+ ORDER BY build.id DESC LIMIT %s
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +59,6 @@ def estimate_build(*, project_id: uuid.UUID, builder: str, unpacked_bytes: int) 
 
     The one function behind the estimate that is asked for and the hold that is taken.
     """
-    latest = (
-        Build.objects.filter(
-            project_id=project_id, builder=builder, state=BuildState.DEPLOYED.value
-        )
-        .order_by("-id")
-        .values_list("charged_credits", "source__unpacked_bytes")[:HISTORY_BUILDS]
-    )
-    history = [PastBuild(charged or 0, size) for charged, size in latest]
+    asked = (project_id, builder, BuildState.DEPLOYED.value, HISTORY_BUILDS)
+    history = [PastBuild(charged, size) for charged, size in run(_HISTORY, asked)]
     return estimate(builder=builder, unpacked_bytes=unpacked_bytes, history=history)

@@ -15,7 +15,7 @@ from builds.models import Build, Project
 from builds.selectors.builds import find_builds_of_keys
 from builds.selectors.keys import PLACES, hash_key, hash_place
 from builds.services.projects import lock_project
-from builds.services.submit import BuildOrder, draft_build, place, store
+from builds.services.submit import BuildOrder, Remembered, draft_build, place, store
 from credits.errors import InsufficientCredits
 from credits.services import reserve_credits
 from flagship.errors.idempotency import IdempotencyKeyExpired, IdempotencyKeyReused
@@ -91,10 +91,11 @@ def _create(
     _refuse_other_batch(items, [made.get(place) for place in places])
     placed: dict[int, Placed] = {}
     refused: dict[int, Refusal] = {}
+    known = Remembered()
     for index, item in enumerate(items):
         project, existing = projects.get(item.order.project_id), made.get(hashes[index])
         try:
-            placed[index] = _resolve(project, item, existing, hashes[index], actor)
+            placed[index] = _resolve(project, item, existing, hashes[index], known, actor)
         except Refusal as refusal:
             refused[index] = refusal
     _raise_first(refused, items)
@@ -144,13 +145,19 @@ def _refuse_other_batch(items: Sequence[BatchItem], made: Sequence[Build | None]
 
 
 def _resolve(
-    project: Project | None, item: BatchItem, existing: Build | None, key_hash: str, actor: str
+    project: Project | None,
+    item: BatchItem,
+    existing: Build | None,
+    key_hash: str,
+    known: Remembered,
+    actor: str,
 ) -> Placed:
     """Return the build that the item's key has made, or a draft of a new one."""
     if project is None:
         raise ProjectNotFound
     if existing is None:
-        return Placed(draft_build(project, item.order, actor=actor, key_hash=key_hash), True)
+        draft = draft_build(project, item.order, known, actor=actor, key_hash=key_hash)
+        return Placed(draft, True)
     if not _is_same(existing, item.order):
         raise IdempotencyKeyReused(data={"buildId": public_id("build", existing.id)})
     return Placed(existing, False)
@@ -192,12 +199,13 @@ def _place(
 
 
 def _store(drafts: Sequence[Build], actor: str) -> None:
-    for draft in drafts:
-        try:
-            store(draft, actor=actor)
-        except InsufficientCredits as refusal:
-            total = sum(each.estimated_credits for each in drafts)
-            raise _TooFewCredits(total, refusal) from refusal
+    if not drafts:
+        return
+    try:
+        store(drafts, actor=actor)
+    except InsufficientCredits as refusal:
+        total = sum(each.estimated_credits for each in drafts)
+        raise _TooFewCredits(total, refusal) from refusal
 
 
 def _refuse_whole(organization_id: uuid.UUID, total_credits: int, actor: str) -> None:

@@ -12,10 +12,9 @@ import uuid
 from django.db import transaction
 
 from builds.models import Build
-from builds.selectors.builds import get_build
 from builds.services.holds import give_back
 from builds.services.moves import check_move, lock_build, move, record
-from builds.states import BuildState, is_final
+from builds.states import ACTIVE, BuildState, is_final
 from jobs.errors import JobAlreadyFinished, JobNotFound
 from jobs.ids import public_id
 from jobs.services.cancel import cancel_job
@@ -30,9 +29,8 @@ def cancel_build(*, organization_id: uuid.UUID, build_id: uuid.UUID, actor: str)
     Raises: BuildNotFound; InvalidStateTransition for a build that has ended.
     Source: B-01, B-04, P06.
     """
-    get_build(organization_id=organization_id, build_id=build_id)
     with transaction.atomic():
-        build = lock_build(build_id=build_id)
+        build = lock_build(build_id=build_id, organization_id=organization_id)
         check_move(build, BuildState.CANCELLED)
         if build.state == BuildState.QUEUED.value:
             _confirm(build, actor)
@@ -73,7 +71,8 @@ def confirm_cancelled(*, build_id: uuid.UUID, actor: str) -> bool:
 
 def confirm_cancelled_job(*, job_id: uuid.UUID, actor: str) -> None:
     """Cancel the build of a job that was cancelled, in the transaction that cancels the job."""
-    build_id = Build.objects.values_list("id", flat=True).filter(job_id=job_id).first()
+    active = Build.objects.filter(job_id=job_id, state__in=ACTIVE)
+    build_id = active.values_list("id", flat=True).first()
     if build_id is not None:
         confirm_cancelled(build_id=build_id, actor=actor or "worker")
 

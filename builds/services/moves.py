@@ -25,13 +25,13 @@ WORKER: Final = "worker"
 MESSAGE_LENGTH: Final = 2000
 
 
-def lock_build(*, build_id: uuid.UUID) -> Build:
+def lock_build(*, build_id: uuid.UUID, organization_id: uuid.UUID | None = None) -> Build:
     """Lock the build's project and read the build: its state stays until the transaction ends.
 
-    Raises: BuildNotFound.
+    Raises: BuildNotFound, also for another organization's where one is named.
     """
     found = Build.objects.values_list("organization_id", "project_id").filter(id=build_id).first()
-    if found is None:
+    if found is None or organization_id not in (None, found[0]):
         raise BuildNotFound
     lock_project(organization_id=found[0], project_id=found[1])
     return Build.objects.get(id=build_id)

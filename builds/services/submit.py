@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,9 +11,14 @@ from django.db import IntegrityError, transaction
 
 from builds.builders import get_builder
 from builds.errors import BuildAlreadyRunning, BuildStillActive
-from builds.models import Build, Project
+from builds.models import Build, Project, Source
 from builds.payloads import RunBuild
-from builds.selectors.builds import find_build_of_key, get_build, list_active_builds
+from builds.selectors.builds import (
+    find_build_of_key,
+    get_build,
+    list_active_builds,
+    taken_slots,
+)
 from builds.selectors.estimates import estimate_build
 from builds.selectors.eta import estimate_wait
 from builds.selectors.keys import hash_key
@@ -25,7 +31,7 @@ from flagship.errors.idempotency import IdempotencyKeyExpired
 from flagship.services import audit
 from jobs import telemetry
 from jobs.ids import new_id, public_id
-from jobs.services.enqueue import enqueue
+from jobs.services.enqueue import enqueue_many
 from jobs.trace import current_trace
 
 
@@ -37,6 +43,32 @@ class BuildOrder:
     source_id: uuid.UUID
     builder: str = ""
     options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Remembered:
+    """What the drafts of one transaction have looked up: a batch of like builds asks once."""
+
+    _sources: dict[tuple[uuid.UUID, uuid.UUID], Source] = field(default_factory=dict)
+    _estimates: dict[tuple[uuid.UUID, str, int], int] = field(default_factory=dict)
+
+    def source(self, project: Project, source_id: uuid.UUID) -> Source:
+        """Return a source of the project. Raises: SourceNotFound."""
+        key = (project.id, source_id)
+        if key not in self._sources:
+            self._sources[key] = get_source(
+                organization_id=project.organization_id, project_id=project.id, source_id=source_id
+            )
+        return self._sources[key]
+
+    def estimate(self, project: Project, builder: str, unpacked_bytes: int) -> int:
+        """Return what a build is likely to cost. Units: whole credits."""
+        key = (project.id, builder, unpacked_bytes)
+        if key not in self._estimates:
+            self._estimates[key] = estimate_build(
+                project_id=project.id, builder=builder, unpacked_bytes=unpacked_bytes
+            ).likely
+        return self._estimates[key]
 
 
 def create_build(
@@ -61,10 +93,10 @@ def create_build(
         with transaction.atomic():
             project = lock_project(organization_id=organization_id, project_id=order.project_id)
             _refuse_used_key(organization_id, key_hash)
-            draft = draft_build(project, order, actor=actor, key_hash=key_hash)
+            draft = draft_build(project, order, Remembered(), actor=actor, key_hash=key_hash)
             draft.rebuild_of_id = rebuild_of
             place(project, [draft], actor=actor)
-            store(draft, actor=actor)
+            store([draft], actor=actor)
     except IntegrityError as error:
         # Two callers that bypass the edge's own record of the key, at once.
         if "build_idempotency_key_unique" in str(error):
@@ -103,14 +135,19 @@ def rebuild(
     )
 
 
-def draft_build(project: Project, order: BuildOrder, *, actor: str, key_hash: str | None) -> Build:
+def draft_build(
+    project: Project,
+    order: BuildOrder,
+    known: Remembered,
+    *,
+    actor: str,
+    key_hash: str | None,
+) -> Build:
     """Return the build that an order asks for, not stored yet; the project's row is locked.
 
     Raises: SourceNotFound, UnknownBuilder, BuilderOptionsInvalid.
     """
-    source = get_source(
-        organization_id=project.organization_id, project_id=project.id, source_id=order.source_id
-    )
+    source = known.source(project, order.source_id)
     builder = get_builder(order.builder or project.default_builder)
     trace = current_trace()
     return Build(
@@ -120,9 +157,7 @@ def draft_build(project: Project, order: BuildOrder, *, actor: str, key_hash: st
         source=source,
         builder=builder.name,
         options=builder.validate_options(order.options),
-        estimated_credits=estimate_build(
-            project_id=project.id, builder=builder.name, unpacked_bytes=source.unpacked_bytes
-        ).likely,
+        estimated_credits=known.estimate(project, builder.name, source.unpacked_bytes),
         max_active=project.max_active,
         moved_by=actor,
         created_by=actor,
@@ -139,10 +174,10 @@ def place(project: Project, drafts: list[Build], *, actor: str) -> None:
     """
     if project.newest_wins:
         supersede_waiting(project_id=project.id, newer_id=drafts[0].id, actor=actor)
-    active = list_active_builds(project_id=project.id)
-    taken = {build.slot for build in active}
+    taken = taken_slots(project_id=project.id)
     free = [slot for slot in range(project.max_active) if slot not in taken]
     if len(free) < len(drafts):
+        active = list_active_builds(project_id=project.id)
         eta = estimate_wait(
             organization_id=project.organization_id, project_id=project.id, active=active
         )
@@ -155,25 +190,30 @@ def place(project: Project, drafts: list[Build], *, actor: str) -> None:
         draft.slot = slot
 
 
-def store(draft: Build, *, actor: str) -> None:
-    """Hold the credits, enqueue the job and insert the row of a draft that has its slot.
+def store(drafts: Sequence[Build], *, actor: str) -> None:
+    """Hold the credits, enqueue the jobs and insert the rows of drafts that have their slots.
 
-    Raises: InsufficientCredits.
+    All drafts are of one organization.
+    Raises: InsufficientCredits, for the first one that the credits do not reach for.
     """
-    draft.reservation_id = reserve_credits(
-        organization_id=draft.organization_id,
-        amount_credits=draft.estimated_credits,
-        subject_type="build",
-        subject_id=public_id("build", draft.id),
-        actor=actor,
-    ).reservation_id
-    draft.job_id = enqueue(
-        RunBuild(build_id=draft.id),
-        organization_id=draft.organization_id,
-        dedupe_key=f"{RunBuild.KIND}:{draft.id.hex}",
-    ).id
-    draft.save(force_insert=True)
-    _record_created(draft, actor)
+    for draft in drafts:
+        draft.reservation_id = reserve_credits(
+            organization_id=draft.organization_id,
+            amount_credits=draft.estimated_credits,
+            subject_type="build",
+            subject_id=public_id("build", draft.id),
+            actor=actor,
+        ).reservation_id
+    job_ids = enqueue_many(
+        [RunBuild(build_id=draft.id) for draft in drafts],
+        organization_id=drafts[0].organization_id,
+        dedupe_keys=[f"{RunBuild.KIND}:{draft.id.hex}" for draft in drafts],
+    )
+    for draft, job_id in zip(drafts, job_ids, strict=True):
+        draft.job_id = job_id
+    Build.objects.bulk_create(drafts)
+    for draft in drafts:
+        _record_created(draft, actor)
 
 
 def _refuse_used_key(organization_id: uuid.UUID, key_hash: str | None) -> None:

@@ -168,7 +168,11 @@ def _pages(query: str, organization_id: uuid.UUID, after_seq: int) -> Iterator[s
     They are sent behind the request's transaction: each page has one of its own.
     """
     while True:
-        asked = {"organization_id": organization_id, "after_seq": after_seq, "batch": BATCH}
+        asked: dict[str, Any] = {
+            "organization_id": organization_id,
+            "after_seq": after_seq,
+            "batch": BATCH,
+        }
         with inside(organization_id), connection.cursor() as cursor:
             cursor.execute(query, asked)
             rows, last_seq, text = cursor.fetchone()

@@ -21,7 +21,7 @@ from jobs.clients.wall import inside, outside
 PLATFORM_PREFIXES = ("/admin/", "/sites/")
 # Answered from the code alone. A transaction would be two round trips for no row; and a process
 # that serves the API sees nobody's rows without one.
-ROWLESS = frozenset({"/v1/jobs/kinds", "/api/jobs/kinds"})
+ROWLESS_PREFIXES = ("/v1/jobs/kinds", "/api/jobs/kinds", "/v1/errors")
 
 Response = HttpResponseBase
 
@@ -71,7 +71,7 @@ class WallMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Answer the request."""
         client = client_of(request)
-        if client is None or not is_api(request) or request.path_info in ROWLESS:
+        if client is None or not _has_rows(request):
             return self.get_response(request)
         try:
             with inside(client.organization_id):
@@ -81,3 +81,7 @@ class WallMiddleware:
                 return response
         except Error as error:
             return answer(refusal_for(error))
+
+
+def _has_rows(request: HttpRequest) -> bool:
+    return is_api(request) and not request.path_info.startswith(ROWLESS_PREFIXES)

@@ -23,12 +23,26 @@ from flagship.models.idempotency import Claim, StoredAnswer
 from flagship.models.signature import Use
 from flagship.selectors.idempotency import answer_of, key_hash_of
 from flagship.services.signature_uses import refuse_replay, use_columns
+from jobs.clients.postgres import run
 
 KEPT_S = 24 * 3600
 LOCK_TIMEOUT_MS = 1000
 REQUIRED_UNDER = ("/v1/builds", "/v1/credits")
 _PRINTABLE = re.compile(r"[\x20-\x7e]{16,255}")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
+
+_STORE = """
+INSERT INTO flagship_idempotencyrecord AS kept
+    (key_hash, organization_id, method, route, fingerprint, request_id,
+     status, headers, body, expires_at)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, clock_timestamp() + make_interval(secs => %s))
+ON CONFLICT (key_hash) DO UPDATE SET
+    fingerprint = excluded.fingerprint, request_id = excluded.request_id,
+    status = excluded.status, headers = excluded.headers, body = excluded.body,
+    created_at = excluded.created_at, expires_at = excluded.expires_at
+WHERE kept.expires_at <= clock_timestamp()
+RETURNING expires_at
+"""
 
 
 def is_key_required(*, path: str, method: str = "POST") -> bool:
@@ -129,9 +143,8 @@ def _claim(claim: Claim, use: Use | None) -> Sequence[Any]:
     if use:
         statement = "SELECT * FROM flagship_claim_signed_key(%s, %s, %s, %s, %s, %s, %s)"
         parameters += [*use_columns(use), use.is_strict]
-    with connection.cursor() as cursor:
-        cursor.execute(statement, parameters)
-        return cursor.fetchone() or (True, None)
+    found = run(statement, parameters)
+    return found[0] if found else (True, None)
 
 
 def store_answer(*, claim: Claim, status: int, headers: dict[str, str], body: bytes) -> datetime:
@@ -142,38 +155,14 @@ def store_answer(*, claim: Claim, status: int, headers: dict[str, str], body: by
     Raises: IdempotencyKeyInUse where another request, that did not know of the lock, has
     answered first; the transaction is to be rolled back.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            INSERT INTO flagship_idempotencyrecord AS kept
-                (key_hash, organization_id, method, route, fingerprint, request_id,
-                 status, headers, body, expires_at)
-            VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s,
-                    clock_timestamp() + make_interval(secs => %s))
-            ON CONFLICT (key_hash) DO UPDATE SET
-                fingerprint = excluded.fingerprint, request_id = excluded.request_id,
-                status = excluded.status, headers = excluded.headers, body = excluded.body,
-                created_at = excluded.created_at, expires_at = excluded.expires_at
-            WHERE kept.expires_at <= clock_timestamp()
-            RETURNING expires_at
-            """,
-            [
-                claim.key_hash,
-                claim.organization_id,
-                claim.method,
-                claim.route,
-                claim.fingerprint,
-                claim.request_id,
-                status,
-                json.dumps(headers),
-                body,
-                KEPT_S,
-            ],
-        )
-        row = cursor.fetchone()
-    if row is None:
+    values = (
+        *(claim.key_hash, claim.organization_id, claim.method, claim.route, claim.fingerprint),
+        *(claim.request_id, status, json.dumps(headers), body, KEPT_S),
+    )
+    found = run(_STORE, values)
+    if not found:
         raise IdempotencyKeyInUse
-    expires_at: datetime = row[0]
+    expires_at: datetime = found[0][0]
     return expires_at
 
 

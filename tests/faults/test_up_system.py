@@ -70,36 +70,30 @@ def test_up__nothing_given__is_ready_and_sigterm_leaves_nothing(ups: Ups) -> Non
 
 
 # O-09
-def test_up__second_start__finds_its_data_and_addresses_again(ups: Ups) -> None:
+def test_up__stopped_and_killed__finds_its_data_again_and_ends_what_was_left(ups: Ups) -> None:
     first = ups.start()
     first.wait_ready()
     before = first.servers
     ups.manage("bootstrap", "--organization", "Kept", "--json")
     assert first.stop(signal.SIGINT) == 0
+
     second = ups.start()
     second.wait_ready()
     assert second.query(ORGANIZATIONS) == 1
     for name in ("DATABASE_URL", "REDIS_URL"):
         assert second.servers[name] == before[name]
-
-
-# O-09
-def test_up__killed__its_processes_go_and_the_next_start_ends_those_that_cannot(ups: Ups) -> None:
-    first = ups.start()
-    first.wait_ready()
-    ups.manage("bootstrap", "--organization", "Kept", "--json")
-    tree, deaf = first.tree(), first.processes()["rqworker"]
+    tree, deaf = second.tree(), second.processes()["rqworker"]
     deaf.suspend()
-    first.stop(signal.SIGKILL)
+    second.stop(signal.SIGKILL)
     gone([process for process in tree if process != deaf], 60)
     assert alive([deaf])
 
-    second = ups.start()
-    second.wait_ready()
-    assert "ended 1 process that an earlier run left behind" in second.running.output()
+    third = ups.start()
+    third.wait_ready()
+    assert "ended 1 process that an earlier run left behind" in third.running.output()
     gone([deaf])
-    assert second.query(ORGANIZATIONS) == 1
-    assert set(second.processes()) == PARTS | SERVERS
+    assert third.query(ORGANIZATIONS) == 1
+    assert set(third.processes()) == PARTS | SERVERS
 
 
 # O-09

@@ -21,10 +21,11 @@ UNSCOPED = {
     "builds/selectors/projects.py:find_published_project": "published sites are everybody's",
     "builds/selectors/builds.py:list_active_builds": "of a project that was found in the"
     " organization, and is locked; the console shows them too",
+    "builds/selectors/builds.py:_SLOTS": "of a project that was found in the organization, and is"
+    " locked",
     "builds/selectors/builds.py:list_orphans": "the sweep looks at all builds",
     "builds/selectors/charges.py:read_charges": "the reconciler looks at all accounts",
-    "builds/selectors/estimates.py:estimate_build": "of a project that was found in the"
-    " organization",
+    "builds/selectors/estimates.py:_HISTORY": "of a project that was found in the organization",
     "builds/selectors/rollups.py:_FIRST": "the rollups are of all organizations",
     "credits/selectors/funds.py:get_funds": "parts of a query that begins with the account",
     "credits/selectors/funds.py:list_overdue_reservations": "the sweep looks at all holds",

@@ -84,22 +84,20 @@ def test_demo__system_running__uses_it_again_and_sees_drift(ups: Ups) -> None:
     # The story is told where sites may not bring code, too.
     up = ups.start(BUILD_SANDBOX="off")
     up.wait_ready()
-    told = summary(ups.spawn("demo", BUILD_SANDBOX="off"))
+    demo, other = (
+        json.loads(ups.manage("bootstrap", "--organization", name, "--json"))
+        for name in ("Demo", "Elsewhere")
+    )
+    reached = ups.spawn("demo", "--url", up.servers["API_URL"], "--api-key", demo["apiKey"])
+    told = summary(reached)
     has_ended_as_told(told)
     assert {build["builder"] for build in told["batch"]} == {"static", "mkdocs"}
-    assert up.is_answering()
-
-    made = json.loads(ups.manage("bootstrap", "--organization", "Elsewhere", "--json"))
-    reach = ("--url", up.servers["API_URL"], "--api-key", made["apiKey"])
-    elsewhere = ups.spawn("demo", *reach)
-    told = summary(elsewhere)
-    has_ended_as_told(told)
     assert (told["deadLettersRequeued"], told["accountsDrifting"]) == (0, None)
-    assert "no operator's login was given" in elsewhere.output()
+    assert "no operator's login was given" in reached.output()
 
     with up.as_superuser() as superuser:
         superuser.execute("ALTER TABLE credits_account DISABLE TRIGGER USER")
-        superuser.execute(DRIFT, (made["organizationId"],))
+        superuser.execute(DRIFT, (other["organizationId"],))
         superuser.execute("ALTER TABLE credits_account ENABLE TRIGGER USER")
     drifting = ups.spawn("demo", BUILD_SANDBOX="off")
     assert drifting.wait(DEMO_S) == 1
@@ -107,6 +105,7 @@ def test_demo__system_running__uses_it_again_and_sees_drift(ups: Ups) -> None:
     assert "as CSV, as JSON lines and in pages: the same entries" in drifting.output()
     assert "reconcile_credits failed" in drifting.output()
     assert "account.issued" in drifting.output()
+    assert up.is_answering()
     assert up.stop() == 0
 
 

@@ -65,10 +65,9 @@ def test_event__attacked_in_replica_role__stands(live_db: None, servers: Any) ->
 @pytest.mark.django_db
 def test_event__recorded_in_a_trace__carries_its_ids() -> None:
     with bind_trace(Trace("req_1", "cor_1")):
-        event = record(**GOOD)
+        record(**GOOD)
 
     stored = AuditEvent.objects.get()
-    assert stored == event
     assert (stored.request_id, stored.correlation_id, stored.data) == ("req_1", "cor_1", {})
 
 
