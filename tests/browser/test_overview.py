@@ -185,7 +185,7 @@ def test_overview__whose_server_does_not_answer__says_so_and_recovers(
     context.close()
 
 
-@pytest.mark.parametrize(("scheme", "width"), CORNERS[::-1][: full(2, len(CORNERS))])
+@pytest.mark.parametrize(("scheme", "width"), CORNERS[::-1][: full(1, len(CORNERS))])
 def test_overview__of_a_bad_night__reads_at_a_glance(
     visit: Callable[..., Page], shoot: Callable[..., None], scheme: str, width: str
 ) -> None:

@@ -38,7 +38,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
 
 
 # O-09
-def test_up__nothing_given__is_ready_and_sigterm_leaves_nothing(ups: Ups) -> None:
+def test_up__nothing_given__is_ready_leaves_nothing_and_comes_back(ups: Ups) -> None:
     up = ups.start()
     up.wait_ready()
     assert set(up.processes()) == PARTS | SERVERS
@@ -53,7 +53,8 @@ def test_up__nothing_given__is_ready_and_sigterm_leaves_nothing(ups: Ups) -> Non
         assert "DATABASE_OWNER_URL" not in given
         assert "flagship_app" in given["DATABASE_URL"]
 
-    tree = up.tree()
+    ups.manage("bootstrap", "--organization", "Kept", "--json")
+    before, tree = up.servers, up.tree()
     assert len(tree) > 7
     assert up.stop() == 0
     assert not alive(tree)
@@ -68,32 +69,26 @@ def test_up__nothing_given__is_ready_and_sigterm_leaves_nothing(ups: Ups) -> Non
     ]
     assert [line for line in lines if line.startswith("stop")] == wanted
 
-
-# O-09
-def test_up__stopped_and_killed__finds_its_data_again_and_ends_what_was_left(ups: Ups) -> None:
-    first = ups.start()
-    first.wait_ready()
-    before = first.servers
-    ups.manage("bootstrap", "--organization", "Kept", "--json")
-    assert first.stop(signal.SIGINT) == 0
-
+    # Started again it finds its data and addresses.
     second = ups.start()
     second.wait_ready()
     assert second.query(ORGANIZATIONS) == 1
     for name in ("DATABASE_URL", "REDIS_URL"):
         assert second.servers[name] == before[name]
+
+    # Killed, all of it goes but what cannot, and the next start ends that.
     tree, deaf = second.tree(), second.processes()["rqworker"]
     deaf.suspend()
     second.stop(signal.SIGKILL)
     gone([process for process in tree if process != deaf], 60)
     assert alive([deaf])
-
     third = ups.start()
     third.wait_ready()
     assert "ended 1 process that an earlier run left behind" in third.running.output()
     gone([deaf])
     assert third.query(ORGANIZATIONS) == 1
     assert set(third.processes()) == PARTS | SERVERS
+    assert third.stop(signal.SIGINT) == 0
 
 
 # O-09

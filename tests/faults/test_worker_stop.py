@@ -18,13 +18,13 @@ from jobs.services.enqueue import enqueue
 from tests.asserts import wait_until
 from tests.drills.models import Effect
 from tests.drills.payloads import Touch, TouchElsewhere
+from tests.faults.matrix.tally import TALLY, full
 from tests.faults.nursery import Nursery
 from tests.processes import Processes, Running
-from tests.soak import soaked
 
 pytestmark = pytest.mark.usefixtures("live_db")
 
-ROUNDS = soaked(50)
+ROUNDS = full(30, 50)
 SIDE_BY_SIDE = 3
 
 
@@ -35,7 +35,7 @@ def start(processes: Processes, *arguments: str, **env: str) -> Running:
     return worker
 
 
-def test_sigterm__at_random_moments_in_fifty_rounds__loses_no_job(processes: Processes) -> None:
+def test_sigterm__at_random_moments_in_many_rounds__loses_no_job(processes: Processes) -> None:
     # W-14: stock RQ loses jobs here (rq/rq#2079, #2236).
     seed = int(os.environ.get("SEED", str(time.time_ns() % 1_000_000)))
     print(f"SEED={seed}")
@@ -55,6 +55,7 @@ def test_sigterm__at_random_moments_in_fifty_rounds__loses_no_job(processes: Pro
     assert effects == Counter(keys)
     assert not FailedJob.objects.exists()
     assert set(JobAttempt.objects.values_list("outcome", flat=True)) == {"succeeded"}
+    TALLY.faults["sigterm"] += ROUNDS
 
 
 def _stop_some(processes: Processes, seed: int, share: int) -> list[str]:

@@ -280,7 +280,7 @@ OPERATIONS: Final = {
         ),
         Operation("apart", _one(MarkApart), Expected(), roles=("child", "slot"), costly=True),
         Operation(
-            "rung_twice", _one(Mark, sleep_s=0.25), Expected(), meanwhile="ring", faults=(KILL,)
+            "rung_twice", _one(Mark, sleep_s=0.6), Expected(), meanwhile="ring", faults=(KILL,)
         ),
         Operation("early", _one(Mark), Expected(early=True), ready=EARLY, faults=()),
         Operation(
