@@ -39,11 +39,11 @@ def badge(value: str, tone: str = "") -> SafeString:
 
 
 def span(seconds: float) -> str:
-    """Write a length of time in its two largest units: `3 d 4 h`, `12.4 s`."""
+    """Write a length of time in its two largest units: `3 d 4 h`, `12.4 s`, `10 s`."""
     if seconds < 1:
         return f"{max(seconds, 0) * 1000:.0f} ms"
     if seconds < 60:
-        return f"{seconds:.1f} s"
+        return f"{seconds:.1f}".removesuffix(".0") + " s"
     whole = int(seconds)
     units = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
     parts = []
@@ -52,6 +52,12 @@ def span(seconds: float) -> str:
         parts.append(f"{count} {name}" if count else "")
     first = next(index for index, part in enumerate(parts) if part)
     return " ".join(part for part in parts[first : first + 2] if part)
+
+
+def age(seconds: float) -> str:
+    """Write how long ago something was, in whole seconds: it is longer by the time it is read."""
+    whole = int(seconds)
+    return f"{whole} s" if whole < 60 else span(whole)
 
 
 def count(rows: int, *, is_exact: bool = True) -> str:
@@ -68,9 +74,8 @@ def moment(at: datetime | None, empty: str = "-") -> SafeString | str:
     """Write a point in time as how long ago or ahead it is; the exact one on hover."""
     if at is None:
         return empty
-    # Whole seconds: it is older by the time it is read.
     seconds = int((datetime.now(UTC) - at).total_seconds())
-    length = f"{abs(seconds)} s" if abs(seconds) < 60 else span(abs(seconds))
+    length = age(abs(seconds))
     text = f"{length} ago" if seconds >= 0 else f"in {length}"
     stamp = at.astimezone(UTC)
     return format_html(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import socket
 import time
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ PATIENCE_S: Final = 0.4
 """How long an answer is waited for before the server is told that nothing more will come."""
 LIMIT_S: Final = 20.0
 """How long an answer may take in all."""
+INTERIM: Final = re.compile(rb"(HTTP/1\.1 1\d\d [^\r]*\r\n([^\r]+\r\n)*\r\n)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +53,13 @@ def exchange(port: int, raw: bytes) -> Reply:
 def _read(connection: socket.socket, *, is_head: bool, until: float) -> Reply:
     received, is_shut = b"", False
     while (left_s := until - time.monotonic()) > 0:
-        connection.settimeout(left_s if is_shut or received else min(PATIENCE_S, left_s))
+        # A server that says 100 goes on waiting for the body.
+        has_begun = INTERIM.fullmatch(received) is None
+        connection.settimeout(left_s if is_shut or has_begun else min(PATIENCE_S, left_s))
         try:
             chunk = connection.recv(65536)
         except TimeoutError:
-            if not is_shut and not received:
+            if not is_shut and not has_begun:
                 is_shut = True
                 with contextlib.suppress(OSError):
                     connection.shutdown(socket.SHUT_WR)

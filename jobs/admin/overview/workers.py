@@ -7,7 +7,7 @@ from typing import Final
 from django.conf import settings
 from django.urls import reverse
 
-from jobs.admin.display import size, span
+from jobs.admin.display import age, size
 from jobs.admin.links import worker_link
 from jobs.admin.panels import Alarm, Panel, Reading, register
 from jobs.admin.workers import standing_of
@@ -25,7 +25,7 @@ def read() -> Reading:
         {
             "name": worker_link(state.heartbeat.name),
             "standing": standing_of(state.heartbeat, is_stale=state.is_stale),
-            "age": span(state.age_s),
+            "age": age(state.age_s),
             "memory": size(state.heartbeat.memory_bytes),
             "beat": state.heartbeat,
         }
@@ -39,7 +39,7 @@ def _alarms(present: list[WorkerState]) -> list[Alarm]:
     """Say which are silent, and whether nobody works at all."""
     href = reverse("admin:jobs_workerheartbeat_changelist")
     told = [
-        Alarm(f"{each.heartbeat.name} has been silent for {span(each.age_s)}", href)
+        Alarm(f"{each.heartbeat.name} has been silent for {age(each.age_s)}", href)
         for each in present
         if each.is_stale
     ]

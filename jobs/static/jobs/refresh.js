@@ -255,7 +255,7 @@ class Fresh {
     const seconds = Math.round((Date.now() - this.freshAt) / 1000);
     const age = seconds < 2 ? "just now" : `${seconds} s ago`;
     write(this.ageText, `${this.isPaused ? "Paused. " : ""}Updated ${age}`);
-    write(this.toggle, this.isPaused ? "Resume" : "Pause");
+    write(this.toggle, this.isPaused ? "Resume updates" : "Pause updates");
   }
 }
 
