@@ -40,7 +40,23 @@ _VALUES: Final = {
 }
 """What an export tells of an entry, and how the database writes it."""
 COLUMNS: Final = tuple(_VALUES)
+# What others have written, and what never has a character to escape; all else is a number.
 _TEXTS: Final = ("subjectType", "subjectId", "reason", "reference")
+_WORDS: Final = ("createdAt", "kind", "reservationId", "lapsesAt")
+
+
+def _json_sql(name: str, value: str) -> str:
+    """Return the SQL expression of a member of a JSON object.
+
+    Put together from these, a line takes two thirds of what `json_build_object` does.
+    """
+    written = f"({value})::text"
+    if name in _TEXTS:
+        written = f"to_json({value})::text"
+    elif name in _WORDS:
+        written = f"""'"' || {value} || '"'"""
+    return f"""'"{name}": ', coalesce({written}, 'null')"""
+
 
 # The database writes the lines: made here, row by row, they took several times as long.
 _PAGE: Final = """
@@ -55,11 +71,8 @@ SELECT count(*), max(seq), string_agg(line, '' ORDER BY seq) FROM (
 _CSV: Final = _PAGE.format(
     line=csv_sql(csv_quoted(sql) if name in _TEXTS else sql for name, sql in _VALUES.items())
 )
-_JSON: Final = _PAGE.format(
-    line="json_build_object({})::text || E'\\n'".format(
-        ", ".join(f"'{name}', {sql}" for name, sql in _VALUES.items())
-    )
-)
+_MEMBERS: Final = ", ', ', ".join(_json_sql(name, value) for name, value in _VALUES.items())
+_JSON: Final = _PAGE.format(line=f"concat('{{', {_MEMBERS}, E'}}\\n')")
 
 _BALANCES: Final = """
 SELECT moment.at, entry.balance_after, entry.reserved_after
