@@ -14,7 +14,7 @@ from django.db import connection
 from credits.errors import AccountNotFound
 from credits.models import Account, Entry
 from jobs.clients.wall import inside
-from jobs.selectors.sheets import csv_quoted, csv_sql, csv_text
+from jobs.selectors.sheets import csv_line, csv_quoted, csv_sql
 
 BATCH: Final = 1000
 _MOMENT: Final = """to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
@@ -161,7 +161,7 @@ def csv_blocks(*, organization_id: uuid.UUID, after_seq: int = -1) -> Iterator[s
     Raises: AccountNotFound, before anything is yielded.
     """
     _account_id(organization_id)
-    return itertools.chain([csv_text([COLUMNS])], _pages(_CSV, organization_id, after_seq))
+    return itertools.chain([csv_line(COLUMNS)], _pages(_CSV, organization_id, after_seq))
 
 
 def json_blocks(*, organization_id: uuid.UUID, after_seq: int = -1) -> Iterator[str]:

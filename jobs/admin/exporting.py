@@ -26,7 +26,7 @@ from jobs.ids import public_id
 from jobs.models import FailedJob
 from jobs.selectors.exports import newest_first
 from jobs.selectors.letters import LetterFilter
-from jobs.selectors.sheets import csv_text
+from jobs.selectors.sheets import csv_line
 from jobs.services.exports import record_export
 
 COLUMNS: Final = (
@@ -75,10 +75,10 @@ def lines(wanted: LetterFilter, form: str) -> Iterator[str]:
 
 
 def _csv(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
-    yield csv_text([COLUMNS])
+    yield csv_line(COLUMNS)
     for row in rows:
         payload = json.dumps(row["payload"], ensure_ascii=False, sort_keys=True)
-        yield csv_text([(row | {"payload": payload}).values()])
+        yield csv_line((row | {"payload": payload}).values())
 
 
 def _json(rows: Iterable[dict[str, Any]]) -> Iterator[str]:

@@ -11,21 +11,21 @@ FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 """A cell that begins like this is a formula to a spreadsheet."""
 
 
-def csv_text(rows: Iterable[Iterable[Any]]) -> str:
-    """Write lines of CSV; a text that would be taken for a formula begins with an apostrophe."""
-    text = io.StringIO()
-    csv.writer(text).writerows([_cell(cell) for cell in cells] for cells in rows)
-    return text.getvalue()
+def csv_line(cells: Iterable[Any]) -> str:
+    """Write one line of CSV; a text that would be taken for a formula begins with an apostrophe."""
+    line = io.StringIO()
+    csv.writer(line).writerow([_cell(cell) for cell in cells])
+    return line.getvalue()
 
 
 def csv_sql(cells: Iterable[str]) -> str:
-    """Return the SQL expression of a line of CSV, of those of its cells; NULL is an empty cell."""
+    """Return the SQL expression of a line of CSV from those of its cells; NULL is an empty cell."""
     line = ", ',', ".join(cells)
     return f"concat({line}, E'\\r\\n')"
 
 
 def csv_quoted(text: str) -> str:
-    """Return the SQL expression of a cell that holds a text, of that of the text."""
+    """Return the SQL expression of a cell that holds a text from that of the text."""
     # Each character that begins a formula is an element of its own.
     starts = "".join(FORMULA)
     is_formula = f"left({text}, 1) = ANY(string_to_array(E'{starts}', NULL))"

@@ -77,12 +77,14 @@ def start_cleanup(*, days: float, actor: str, reason: str) -> Job:
     """
     if not actor:
         raise ValueError("an operator's decision needs an actor")
-    if not reason.strip():
+    reason = reason.strip()
+    if not reason:
         raise ReasonRequired
     with transaction.atomic():
-        job = enqueue(CleanDeadLetters(days=days, actor=actor, reason=reason.strip()))
-        told = {"days": days, "actor": actor, "reason": reason.strip(), "job_id": job.id}
-        signals.cleanup_started.send(sender=FailedJob, **told)
+        job = enqueue(CleanDeadLetters(days=days, actor=actor, reason=reason))
+        signals.cleanup_started.send(
+            sender=FailedJob, days=days, actor=actor, reason=reason, job_id=job.id
+        )
     return job
 
 

@@ -18,13 +18,14 @@ from jobs.services.enqueue import enqueue
 from tests.asserts import wait_until
 from tests.drills.models import Effect
 from tests.drills.payloads import Touch, TouchElsewhere
-from tests.faults.matrix.tally import TALLY, full
+from tests.faults.matrix.tally import TALLY
 from tests.faults.nursery import Nursery
 from tests.processes import Processes, Running
+from tests.soak import soaked
 
 pytestmark = pytest.mark.usefixtures("live_db")
 
-ROUNDS = full(30, 50)
+ROUNDS = soaked(50)
 SIDE_BY_SIDE = 3
 
 

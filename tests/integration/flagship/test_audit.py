@@ -69,6 +69,7 @@ def test_event__recorded_in_a_trace__carries_its_ids() -> None:
 
     stored = AuditEvent.objects.get()
     assert (stored.request_id, stored.correlation_id, stored.data) == ("req_1", "cor_1", {})
+    assert {name: getattr(stored, name) for name in GOOD} == GOOD
 
 
 @pytest.mark.django_db

@@ -8,7 +8,7 @@ import io
 import pytest
 from django.db import connection
 
-from jobs.selectors.sheets import FORMULA, csv_quoted, csv_sql, csv_text
+from jobs.selectors.sheets import FORMULA, csv_line, csv_quoted, csv_sql
 
 TEXTS = [
     *("", "plain", "it's", 'a "word"', "a,b", "two\nlines", "é\u2028", "'quoted'", " =1", "%s %"),
@@ -26,6 +26,6 @@ def test_cell__written_by_python_or_by_the_database__reads_alike(db: None, text:
         written = cursor.fetchone()[0]
 
     (row,) = csv.reader(io.StringIO(written, newline=""))
-    assert [row] == list(csv.reader(io.StringIO(csv_text([[-5, text, None]]), newline="")))
+    assert [row] == list(csv.reader(io.StringIO(csv_line([-5, text, None]), newline="")))
     assert row == ["-5", f"'{text}" if text.startswith(FORMULA) else text, ""]
     assert written.endswith("\r\n")
