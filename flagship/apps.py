@@ -22,6 +22,7 @@ class FlagshipConfig(AppConfig):
         "flagship_take_use",
         "flagship_key_is_held",
         "flagship_key_lock",
+        "flagship_store_answer",
     )
 
     def ready(self) -> None:

@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from flagship.errors.envelope import answer
 from flagship.errors.translate import refusal_for
 from flagship.middleware.body import buffered_body
-from flagship.middleware.routes import is_api
+from flagship.middleware.routes import is_api, is_public
 from flagship.selectors.api_keys import Credentials
 from flagship.services.api_keys import LAST_USED_STEP, touch_api_key
 from flagship.services.callers import Caller, judge, look_up
@@ -38,7 +38,8 @@ class ApiKeyMiddleware:
     A request without a valid key goes on as anonymous, and the view's permissions answer 401; so
     does one whose signature does not do for its client's stage, and SignatureMiddleware refuses
     it once it has been counted for its address. Stamps of last use are written outside of the
-    request's transaction, so that they stay when the request is refused.
+    request's transaction, so that they stay when the request is refused. Where no key is taken
+    (`is_public`) none is looked at, nor any signature: whoever asks is anonymous.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -46,7 +47,7 @@ class ApiKeyMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Attach the client to the request."""
-        if not is_api(request):
+        if not is_api(request) or is_public(request):
             return self.get_response(request)
         now = datetime.now(UTC)
         try:

@@ -23,7 +23,7 @@ from flagship.services.idempotency import (
     bare_key,
     cache_answer,
     cached_answer,
-    claim_key,
+    claimed_key,
     is_key_required,
     make_claim,
     parse_key,
@@ -47,7 +47,8 @@ class IdempotencyMiddleware:
     the effect and the promise to replay it commit together: a killed request leaves neither.
     Anything but a 2xx rolls all of it back and is worked out again when the key returns. The body
     is read before the transaction opens, so that a slow sender holds no lock. Costs two
-    statements and no call of Redis, which is asked for keys only that were replayed before.
+    statements, which travel with BEGIN and with COMMIT, and no call of Redis, which is asked for
+    keys only that were replayed before.
 
     The nonce of a signed write is used up by the same first statement (E-06): the cache is not
     asked then, since a request sent again is refused before it is answered from anywhere.
@@ -80,8 +81,7 @@ class IdempotencyMiddleware:
         stored = None if use else cached_answer(claim=claim)
         if stored is not None:
             return replay(claim, stored, "cache")
-        with transaction_of(request):
-            stored = claim_key(claim=claim, use=use)
+        with claimed_key(claim=claim, use=use) as stored:
             if stored is None:
                 return store(claim, self._work(request))
         cache_answer(claim=claim, answer=stored)

@@ -9,6 +9,7 @@ from flagship.selectors.routes import (
     API_PREFIXES,
     MUTATING,
     OLD_PREFIX,
+    PUBLIC_PREFIXES,
     Route,
     current,
     route_to,
@@ -18,10 +19,12 @@ __all__ = [
     "API_PREFIXES",
     "MUTATING",
     "OLD_PREFIX",
+    "PUBLIC_PREFIXES",
     "Route",
     "current",
     "is_api",
     "is_mutation",
+    "is_public",
     "route_of",
 ]
 
@@ -29,6 +32,11 @@ __all__ = [
 def is_api(request: HttpRequest) -> bool:
     """Tell whether the request is for the API."""
     return request.path_info.startswith(API_PREFIXES)
+
+
+def is_public(request: HttpRequest) -> bool:
+    """Tell whether the request is for a part of the API that takes no key."""
+    return request.path_info.startswith(PUBLIC_PREFIXES)
 
 
 def is_mutation(request: HttpRequest) -> bool:

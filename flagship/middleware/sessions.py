@@ -10,8 +10,8 @@ from django.conf import settings
 from django.contrib.auth import logout
 from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
 
+CONSOLE: Final = "/admin/"
 STARTED: Final = "started_at"
 SEEN: Final = "seen_at"
 # The time of the last request is kept to within this: not every page writes.
@@ -33,7 +33,7 @@ class SessionLimitsMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Answer as to nobody where the login has ended."""
-        if not request.path_info.startswith(reverse("admin:index")):
+        if not request.path_info.startswith(CONSOLE):
             return self.get_response(request)
         before = request.session.session_key
         if request.user.is_authenticated and has_ended(request.session, time.time()):

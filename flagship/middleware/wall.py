@@ -21,12 +21,12 @@ from jobs.clients.wall import inside, outside
 PLATFORM_PREFIXES = ("/admin/", "/sites/")
 # Answered from the code alone. A transaction would be two round trips for no row; and a process
 # that serves the API sees nobody's rows without one.
-ROWLESS_PREFIXES = ("/v1/jobs/kinds", "/api/jobs/kinds", "/v1/errors")
+ROWLESS_PREFIXES = ("/v1/jobs/kinds", "/api/jobs/kinds")
 
 Response = HttpResponseBase
 
 
-def transaction_of(request: HttpRequest) -> AbstractContextManager[None]:
+def transaction_of(request: HttpRequest) -> AbstractContextManager[object]:
     """Return the transaction that a request runs in: it sees the rows of the caller's organization.
 
     One without a caller sees what the process does, which is nothing where it serves the API.

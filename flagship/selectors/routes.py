@@ -10,6 +10,8 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 OLD_PREFIX, PREFIX = "/api/", "/v1/"
 API_PREFIXES = (PREFIX, OLD_PREFIX)
+# What the API says about itself: answered to anybody, who need not be asked who they are.
+PUBLIC_PREFIXES = ("/v1/errors", "/v1/schema", "/v1/docs")
 MUTATING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 

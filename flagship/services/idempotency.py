@@ -6,11 +6,12 @@ import hashlib
 import json
 import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from typing import Any
 
-from django.db import OperationalError, connection
+from django.db import IntegrityError, OperationalError, connection
 
 from flagship.clients.answer_cache import answer_cache
 from flagship.errors.idempotency import (
@@ -23,26 +24,20 @@ from flagship.models.idempotency import Claim, StoredAnswer
 from flagship.models.signature import Use
 from flagship.selectors.idempotency import answer_of, key_hash_of
 from flagship.services.signature_uses import refuse_replay, use_columns
-from jobs.clients.postgres import run
+from jobs.clients.postgres import constraint_of, run, run_and_commit, written
+from jobs.clients.wall import inside
 
 KEPT_S = 24 * 3600
 LOCK_TIMEOUT_MS = 1000
+ANSWERED_ONCE = "flagship_answer_once"
 REQUIRED_UNDER = ("/v1/builds", "/v1/credits")
 _PRINTABLE = re.compile(r"[\x20-\x7e]{16,255}")
+_FREE = (True, False)
 _QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
 
-_STORE = """
-INSERT INTO flagship_idempotencyrecord AS kept
-    (key_hash, organization_id, method, route, fingerprint, request_id,
-     status, headers, body, expires_at)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, clock_timestamp() + make_interval(secs => %s))
-ON CONFLICT (key_hash) DO UPDATE SET
-    fingerprint = excluded.fingerprint, request_id = excluded.request_id,
-    status = excluded.status, headers = excluded.headers, body = excluded.body,
-    created_at = excluded.created_at, expires_at = excluded.expires_at
-WHERE kept.expires_at <= clock_timestamp()
-RETURNING expires_at
-"""
+_CLAIM = "SELECT true, kept.* FROM flagship_claim_key(%s, %s) AS kept"
+_CLAIM_SIGNED = "SELECT * FROM flagship_claim_signed_key(%s, %s, %s, %s, %s, %s, %s)"
+_STORE = "SELECT flagship_store_answer(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
 
 
 def is_key_required(*, path: str, method: str = "POST") -> bool:
@@ -116,53 +111,64 @@ def cache_answer(*, claim: Claim, answer: StoredAnswer) -> None:
     answer_cache().put(claim, answer)
 
 
-def claim_key(*, claim: Claim, use: Use | None = None) -> StoredAnswer | None:
-    """Take the key as the first statement of the request's transaction, or return its answer.
+@contextmanager
+def claimed_key(*, claim: Claim, use: Use | None = None) -> Iterator[StoredAnswer | None]:
+    """Make the block the request's transaction, which takes the key as it begins; yield its answer.
 
     None means that the key is this transaction's until it ends. A twin that holds it is waited
     for, up to the lock timeout, which stays in force for the transaction. The nonce of a signed
-    request (`use`) is used up by the same statement, before the key is looked at.
+    request (`use`) is used up by the same statement, before the key is looked at. Costs no round
+    trip of its own, unless there is an answer.
 
     Raises: IdempotencyKeyInUse; IdempotencyKeyReused; NonceReplayed. Nothing has changed.
     """
-    try:
-        is_fresh, *row = _claim(claim, use)
-    except OperationalError as error:
-        if is_lock_timeout(error):
-            raise IdempotencyKeyInUse from error
-        raise
-    if use and not is_fresh:
-        refuse_replay(use=use)
-    return None if row[0] is None else _same_request(claim, answer_of(row))
+    with ExitStack() as stack:
+        try:
+            transaction = inside(claim.organization_id, first=_written_claim(claim, use))
+            found = stack.enter_context(transaction)
+        except OperationalError as error:
+            if is_lock_timeout(error):
+                raise IdempotencyKeyInUse from error
+            raise
+        is_fresh, is_answered = (found[0][0] == b"t", found[0][1] is not None) if found else _FREE
+        if use and not is_fresh:
+            refuse_replay(use=use)
+        answer = _answer(claim) if is_answered else None
+        yield None if answer is None else _same_request(claim, answer)
 
 
-def _claim(claim: Claim, use: Use | None) -> Sequence[Any]:
-    """Ask for the key; return whether the nonce was new, and the answer's columns or nothing."""
-    statement = "SELECT true, kept.* FROM flagship_claim_key(%s, %s) AS kept"
-    parameters: list[Any] = [claim.key_hash, LOCK_TIMEOUT_MS]
-    if use:
-        statement = "SELECT * FROM flagship_claim_signed_key(%s, %s, %s, %s, %s, %s, %s)"
-        parameters += [*use_columns(use), use.is_strict]
-    found = run(statement, parameters)
-    return found[0] if found else (True, None)
+def _written_claim(claim: Claim, use: Use | None) -> str:
+    """Ask whether the nonce was new, and for the columns of the answer, if any."""
+    asked: list[Any] = [claim.key_hash, LOCK_TIMEOUT_MS]
+    if use is None:
+        return written(_CLAIM, asked)
+    return written(_CLAIM_SIGNED, [*asked, *use_columns(use), use.is_strict])
+
+
+def _answer(claim: Claim) -> StoredAnswer | None:
+    """Read the answer with its types; None where its 24 hours are over by now."""
+    found = run(_CLAIM, [claim.key_hash, LOCK_TIMEOUT_MS])
+    return answer_of(found[0][1:]) if found else None
 
 
 def store_answer(*, claim: Claim, status: int, headers: dict[str, str], body: bytes) -> datetime:
-    """Store a 2xx answer as the last statement of the transaction; return when it expires.
+    """Store a 2xx answer and commit, in one round trip; return when it expires.
 
     The primary key decides, whoever held the lock: an answer that is still good is not replaced.
 
     Raises: IdempotencyKeyInUse where another request, that did not know of the lock, has
-    answered first; the transaction is to be rolled back.
+    answered first; nothing is committed then.
     """
     values = (
         *(claim.key_hash, claim.organization_id, claim.method, claim.route, claim.fingerprint),
         *(claim.request_id, status, json.dumps(headers), body, KEPT_S),
     )
-    found = run(_STORE, values)
-    if not found:
-        raise IdempotencyKeyInUse
-    expires_at: datetime = found[0][0]
+    try:
+        expires_at: datetime = run_and_commit(written(_STORE, values))[0][0]
+    except IntegrityError as error:
+        if constraint_of(error) == ANSWERED_ONCE:
+            raise IdempotencyKeyInUse from error
+        raise
     return expires_at
 
 

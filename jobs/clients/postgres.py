@@ -90,6 +90,28 @@ def run_together(*statements: bytes) -> list[list[bytes | None]]:
         ]
 
 
+def run_and_commit(statement: str) -> list[tuple[Any, ...]]:
+    """Run the last statement of a transaction and end that in one round trip; return its rows.
+
+    `statement` is whole (`written`). One that fails commits nothing; and within another
+    transaction, or a savepoint, it is a statement like any other. Django, which commits next,
+    finds nothing left to do but what waits for the commit.
+    Raises: django.db.DatabaseError and its subclasses, of the commit's too.
+    """
+    wrapper = _wrapper()
+    if len(wrapper.atomic_blocks) != 1 or _LATER in wrapper.connection.__dict__:
+        return run(statement)
+    with wrapper.wrap_database_errors:
+        cursor = psycopg.ClientCursor(wrapper.connection)
+        cursor.execute(cast(Any, f"{statement}; COMMIT"))
+        return cursor.fetchall()
+
+
+def written(statement: str, parameters: Sequence[Any]) -> str:
+    """Return a statement with its parameters as literals, for this thread's connection."""
+    return _writer(_wrapper().connection).mogrify(cast(Any, statement), parameters)
+
+
 def run_later(statement: str, parameters: Sequence[Any] = ()) -> None:
     """Run one statement that nobody waits for, in the round trip that ends the transaction.
 
@@ -136,11 +158,17 @@ def _execution(raw: Any, statement: str, parameters: Sequence[Any]) -> bytes:
     name = names.setdefault(statement, f"flagship_later_{len(names)}")
     if name not in kept.get(_PREPARED, ()):
         prepare({name: "AS " + _numbered(statement)})
-    writer = kept.get(_WRITER)
+    text = _writer(raw).mogrify(cast(Any, f"EXECUTE {name}{_places(len(parameters))}"), parameters)
+    return text.encode()
+
+
+def _writer(raw: Any) -> psycopg.ClientCursor[Any]:
+    """Return the connection's own cursor that writes literals."""
+    kept = raw.__dict__
+    writer: psycopg.ClientCursor[Any] | None = kept.get(_WRITER)
     if writer is None:
         writer = kept[_WRITER] = psycopg.ClientCursor(raw)
-    text: str = writer.mogrify(f"EXECUTE {name}{_places(len(parameters))}", parameters)
-    return text.encode()
+    return writer
 
 
 @lru_cache(maxsize=256)
@@ -227,6 +255,11 @@ def is_followed_up() -> bool:
 def has_lost_plans(error: BaseException) -> bool:
     """Tell whether a statement failed because its plan is gone."""
     return getattr(error.__cause__, "sqlstate", None) == _NO_SUCH_PLAN
+
+
+def constraint_of(error: BaseException) -> str:
+    """Return the name of the constraint that a change was refused by, "" where there is none."""
+    return getattr(getattr(error.__cause__, "diag", None), "constraint_name", None) or ""
 
 
 def forget_prepared() -> None:

@@ -54,26 +54,30 @@ def close_by_default() -> None:
     _at_first = _Sight(role, str(NOBODY))
 
 
+Rows = list[list[bytes | None]]
+
+
 @contextmanager
-def inside(organization_id: uuid.UUID) -> Iterator[None]:
+def inside(organization_id: uuid.UUID, *, first: str = "") -> Iterator[Rows]:
     """Make the block one transaction that sees and writes this organization's rows only.
 
-    Costs no round trip: what is set travels with BEGIN. As a part of another transaction it is a
-    savepoint, and the one around sees again afterwards what it saw before; within a transaction
-    that sees these very rows it is nothing.
+    Costs no round trip: what is set travels with BEGIN, and so does its `first` statement, whose
+    rows the block is given as text (`jobs.clients.postgres.written`). As a part of another
+    transaction it is a savepoint, and the one around sees again afterwards what it saw before;
+    within a transaction that sees these very rows it is nothing.
     Raises: django.db.Error where the database is away.
     """
     role = settings.DATABASE_TENANT_ROLE
     sight = _Sight(role, str(organization_id))
     if connections[DEFAULT_DB_ALIAS].in_atomic_block and _sight() == sight:
-        yield
+        yield _run_first(first)
         return
     with transaction.atomic():
         if not role:
-            yield
+            yield _run_first(first)
             return
-        with _seeing(sight):
-            yield
+        with _seeing(sight, first) as rows:
+            yield rows
 
 
 @contextmanager
@@ -94,6 +98,13 @@ def outside() -> Iterator[None]:
         yield
 
 
+def _run_first(statement: str) -> Rows:
+    """Run it in the transaction that is open, or that is about to begin."""
+    if not statement:
+        return []
+    return run_together(*([b"BEGIN"] if is_idle() else []), statement.encode())
+
+
 def _sight() -> _Sight:
     """Return what this thread's connection sees now, or will when it is opened."""
     if connections[DEFAULT_DB_ALIAS].connection is None:
@@ -103,14 +114,14 @@ def _sight() -> _Sight:
 
 
 @contextmanager
-def _seeing(sight: _Sight) -> Iterator[None]:
+def _seeing(sight: _Sight, first: str = "") -> Iterator[Rows]:
     """Change what is seen, and change it back; a rollback around this does the latter as well."""
     wrapper = connections[DEFAULT_DB_ALIAS]
     before, begins = _sight(), wrapper.in_atomic_block and is_idle()
-    _show(sight, begins=begins)
+    rows = _show(sight, first, begins=begins)
     raw = wrapper.connection
     try:
-        yield
+        yield rows
     finally:
         # Another connection, made meanwhile, began as all do.
         if wrapper.connection is raw and raw is not None:
@@ -119,16 +130,18 @@ def _seeing(sight: _Sight) -> Iterator[None]:
                 _show_again(before)
 
 
-def _show(sight: _Sight, *, begins: bool) -> None:
+def _show(sight: _Sight, first: str = "", *, begins: bool) -> Rows:
     """Tell the server, in one round trip: for the transaction if there is one."""
     local = b"LOCAL " if begins or connections[DEFAULT_DB_ALIAS].in_atomic_block else b""
     role = f'"{sight.role}"'.encode() if sight.role else b"NONE"
-    run_together(
+    rows = run_together(
         *([b"BEGIN"] if begins else []),
         b"SET " + local + b"ROLE " + role,
         b"SET " + local + SETTING.encode() + b" TO " + literal(sight.organization),
+        *([first.encode()] if first else []),
     )
     kept()[_SIGHT] = sight
+    return rows
 
 
 def _show_again(sight: _Sight) -> None:

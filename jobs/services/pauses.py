@@ -50,11 +50,13 @@ def pause_queue(*, queue: str, actor: str, reason: str, for_s: float | None = No
     if not reason.strip():
         raise ReasonRequired
     asked = {"queue": queue, "actor": actor, "reason": reason.strip(), "for_s": for_s}
-    with transaction.atomic(), outside():
+    # Nothing in it is refused, so that it needs no savepoint in the transaction of a request.
+    with transaction.atomic(savepoint=False), outside():
         made = list(QueuePause.objects.raw(_PAUSE, asked))
-        if not made:
-            raise _already_paused(queue)
-        signals.queue_paused.send(sender=QueuePause, pause=made[0], actor=actor)
+        if made:
+            signals.queue_paused.send(sender=QueuePause, pause=made[0], actor=actor)
+    if not made:
+        raise _already_paused(queue)
     return made[0]
 
 
@@ -67,11 +69,12 @@ def resume_queue(*, queue: str, actor: str) -> QueuePause:
     _known(queue)
     if not actor:
         raise ValueError("an operator's decision needs an actor")
-    with transaction.atomic(), outside():
+    with transaction.atomic(savepoint=False), outside():
         ended = list(QueuePause.objects.raw(_RESUME, {"queue": queue}))
-        if not ended:
-            raise QueueNotPaused(f"{queue} is not paused.", data={"queue": queue})
-        signals.queue_resumed.send(sender=QueuePause, pause=ended[0], actor=actor)
+        if ended:
+            signals.queue_resumed.send(sender=QueuePause, pause=ended[0], actor=actor)
+    if not ended:
+        raise QueueNotPaused(f"{queue} is not paused.", data={"queue": queue})
     return ended[0]
 
 

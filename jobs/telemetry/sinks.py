@@ -248,7 +248,7 @@ def _matching(wanted: Wanted) -> QuerySet[TelemetryEvent]:
     return rows.filter(name=wanted.name) if wanted.name else rows
 
 
-def _sight(wanted: Wanted) -> AbstractContextManager[None]:
+def _sight(wanted: Wanted) -> AbstractContextManager[object]:
     """Let statements see one organization's events and the platform's, unless more are wanted."""
     if wanted.everyone or wanted.organization_id is None:
         return outside()

@@ -18,6 +18,7 @@ from rest_framework.permissions import BasePermission
 from flagship.api.documents import schema_json
 from flagship.api.permissions import HasScope, IsClient
 from flagship.errors.catalogue import APPS, all_refusals, catalogue_page
+from flagship.selectors.routes import PUBLIC_PREFIXES
 from flagship.services.api_keys import OPERATOR_SCOPES, SCOPES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -100,6 +101,16 @@ def test_schema__and_the_routes__agree_in_both_directions() -> None:
     }
 
     assert documented == routed
+
+
+def test_routes__that_ask_nobody_who_they_are__are_the_public_ones() -> None:
+    # E-02, F-01
+    unasked = {route for route in routes() if f"/{route}".startswith(PUBLIC_PREFIXES)}
+
+    assert unasked == PUBLIC
+    for route in unasked:
+        view = getattr(routes()[route], "cls", None)
+        assert view is None or not (view.authentication_classes or view.permission_classes), route
 
 
 def test_schema__of_every_operation__tells_its_errors_and_its_key() -> None:

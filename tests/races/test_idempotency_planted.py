@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import uuid
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -14,6 +16,9 @@ import pytest
 from django.test import Client
 
 from flagship.models import IdempotencyRecord
+from flagship.models.idempotency import Claim
+from flagship.models.signature import Use
+from jobs.clients.wall import inside
 from jobs.models import Job
 from tests.clients import ApiCaller, make_client
 from tests.histories.bugs import rewrite
@@ -55,6 +60,13 @@ def race(rounds: int = ROUNDS) -> Counter[str]:
     return Counter(str(answer.status_code) for answer in answers)
 
 
+@contextmanager
+def unclaimed(*, claim: Claim, use: Use | None) -> Iterator[None]:
+    """Begin the request's transaction, and look at no key."""
+    with inside(claim.organization_id):
+        yield None
+
+
 def test_key__raced_in_one_process__is_done_once(live_db: None) -> None:
     # P02
     assert race() == {"202": CLIENTS}
@@ -74,7 +86,7 @@ def test_key__never_looked_up__is_decided_by_the_row(
     live_db: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # P02: twins that all do the work: one keeps it, the others are undone and told to come again.
-    monkeypatch.setattr(f"{MIDDLEWARE}.claim_key", lambda **_: None)
+    monkeypatch.setattr(f"{MIDDLEWARE}.claimed_key", unclaimed)
     caller = make_client()
     key = f"race-{uuid.uuid4().hex}"
 
@@ -89,7 +101,7 @@ def test_key__with_neither_lock_nor_row__is_seen_to_be_done_twice(
     live_db: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # P02: the race sees.
-    monkeypatch.setattr(f"{MIDDLEWARE}.claim_key", lambda **_: None)
+    monkeypatch.setattr(f"{MIDDLEWARE}.claimed_key", unclaimed)
     monkeypatch.setattr(f"{MIDDLEWARE}.store_answer", lambda **_: datetime.now(UTC))
 
     with pytest.raises(AssertionError, match="effects of one key"):

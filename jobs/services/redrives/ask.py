@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from jobs import signals
+from jobs.clients.postgres import constraint_of
 from jobs.errors import NothingMatches, ReasonRequired, RedriveRunning
 from jobs.ids import public_id
 from jobs.models import Redrive
@@ -85,7 +86,7 @@ def start_redrive(
             existing = Redrive.objects.filter(id=redrive_id).first()
             return existing or _start(redrive_id, wanted, order, actor)
     except IntegrityError as error:
-        if _constraint_of(error) != _THE_SAME:
+        if constraint_of(error) != _THE_SAME:
             raise
         # Sent twice at the same time: the other is there now.
         return Redrive.objects.get(id=redrive_id)
@@ -119,7 +120,7 @@ def store(redrive: Redrive) -> None:
         with transaction.atomic():
             redrive.save(force_insert=redrive._state.adding)
     except IntegrityError as error:
-        if _constraint_of(error) != _ONE_RUNNING:
+        if constraint_of(error) != _ONE_RUNNING:
             raise
         raise _running(redrive) from None
 
@@ -154,7 +155,3 @@ def _running(redrive: Redrive) -> RedriveRunning:
     where = redrive.queue or "all queues"
     told = {"redriveId": public_id(PREFIX, running.id)} if running else {}
     return RedriveRunning(f"Another redrive runs over {where}.", data=told)
-
-
-def _constraint_of(error: IntegrityError) -> str:
-    return getattr(getattr(error.__cause__, "diag", None), "constraint_name", None) or ""
