@@ -202,7 +202,7 @@ def test_commit__whose_reply_is_lost__is_unknown_to_the_client_until_it_sends_ag
         apis.start(2, DATABASE_URL=moved.geturl())
         for number in range(LOST // 4):
             key = new_key()
-            proxy.lose_commit(b"INSERT INTO flagship_idempotencyrecord")
+            proxy.lose_commit(b"flagship_store_answer")
             unknown = apis.send(0, JOBS, PROBE, key)
 
             assert (unknown.status_code, proxy.cuts) == (503, number + 1)
