@@ -26,7 +26,7 @@ from builds.selectors.projects import get_source
 from builds.services.cancel import supersede_waiting
 from builds.services.projects import lock_project
 from builds.states import is_final, valid_next_states
-from credits.services import reserve_credits
+from credits.services import Hold, reserve_each
 from flagship.errors.idempotency import IdempotencyKeyExpired
 from flagship.services import audit
 from jobs import telemetry
@@ -196,14 +196,14 @@ def store(drafts: Sequence[Build], *, actor: str) -> None:
     All drafts are of one organization.
     Raises: InsufficientCredits, for the first one that the credits do not reach for.
     """
-    for draft in drafts:
-        draft.reservation_id = reserve_credits(
-            organization_id=draft.organization_id,
-            amount_credits=draft.estimated_credits,
-            subject_type="build",
-            subject_id=public_id("build", draft.id),
-            actor=actor,
-        ).reservation_id
+    held = reserve_each(
+        organization_id=drafts[0].organization_id,
+        holds=[Hold(draft.estimated_credits, public_id("build", draft.id)) for draft in drafts],
+        subject_type="build",
+        actor=actor,
+    )
+    for draft, reserved in zip(drafts, held, strict=True):
+        draft.reservation_id = reserved.reservation_id
     job_ids = enqueue_many(
         [RunBuild(build_id=draft.id) for draft in drafts],
         organization_id=drafts[0].organization_id,
@@ -212,8 +212,7 @@ def store(drafts: Sequence[Build], *, actor: str) -> None:
     for draft, job_id in zip(drafts, job_ids, strict=True):
         draft.job_id = job_id
     Build.objects.bulk_create(drafts)
-    for draft in drafts:
-        _record_created(draft, actor)
+    _record_created(drafts, actor)
 
 
 def _refuse_used_key(organization_id: uuid.UUID, key_hash: str | None) -> None:
@@ -224,28 +223,35 @@ def _refuse_used_key(organization_id: uuid.UUID, key_hash: str | None) -> None:
         raise IdempotencyKeyExpired(data={"buildId": public_id("build", build.id)})
 
 
-def _record_created(build: Build, actor: str) -> None:
+def _record_created(builds: Sequence[Build], actor: str) -> None:
+    organization_id = builds[0].organization_id
+    audit.record_each(
+        [
+            audit.Event("build.created", "build", public_id("build", build.id), _created(build))
+            for build in builds
+        ],
+        organization_id=organization_id,
+        actor=actor,
+    )
+    for build in builds:
+        telemetry.publish(
+            "build.created",
+            organization_id=organization_id,
+            build_id=public_id("build", build.id),
+            project_id=public_id("proj", build.project_id),
+            actor=actor,
+        )
+
+
+def _created(build: Build) -> dict[str, Any]:
+    """Return what the event tells of a new build."""
     told = {"rebuildOf": public_id("build", build.rebuild_of_id)} if build.rebuild_of_id else {}
-    audit.record(
-        action="build.created",
-        subject_type="build",
-        subject_id=public_id("build", build.id),
-        organization_id=build.organization_id,
-        actor=actor,
-        data={
-            "projectId": public_id("proj", build.project_id),
-            "sourceId": public_id("src", build.source_id),
-            "builder": build.builder,
-            "estimatedCredits": build.estimated_credits,
-            "reservationId": public_id("res", build.reservation_id),
-            "jobId": public_id("job", build.job_id),
-            **told,
-        },
-    )
-    telemetry.publish(
-        "build.created",
-        organization_id=build.organization_id,
-        build_id=public_id("build", build.id),
-        project_id=public_id("proj", build.project_id),
-        actor=actor,
-    )
+    return {
+        "projectId": public_id("proj", build.project_id),
+        "sourceId": public_id("src", build.source_id),
+        "builder": build.builder,
+        "estimatedCredits": build.estimated_credits,
+        "reservationId": public_id("res", build.reservation_id),
+        "jobId": public_id("job", build.job_id),
+        **told,
+    }

@@ -11,12 +11,14 @@ from credits.services.lapses import lapse_grants
 from credits.services.proof import Reconciled, reconcile
 from credits.services.reservations import (
     Committed,
+    Hold,
     Released,
     Reserved,
     commit_reservation,
     extend_reservation,
     release_reservation,
     reserve_credits,
+    reserve_each,
 )
 from credits.services.reversals import Reversed, reverse_entry
 
@@ -25,6 +27,7 @@ __all__ = [
     "Charge",
     "Committed",
     "Granted",
+    "Hold",
     "Reconciled",
     "Released",
     "Reserved",
@@ -41,5 +44,6 @@ __all__ = [
     "register_charges",
     "release_reservation",
     "reserve_credits",
+    "reserve_each",
     "reverse_entry",
 ]

@@ -18,7 +18,7 @@ from django.db import IntegrityError, connection, transaction
 
 from credits.services.ledger import record_on_reservation, record_overdue, refusal_for
 from flagship.services.audit import EVENT_COLUMNS, EVENT_VALUES, event_values
-from jobs.clients.postgres import run
+from jobs.clients.postgres import constraint_of, run
 from jobs.ids import public_id
 
 # What the statement raises where it may not commit by itself.
@@ -126,7 +126,7 @@ def operate(
         try:
             return _run(operation, bound | {"is_alone": True})
         except IntegrityError as error:
-            if _constraint(error) != OVERDUE:
+            if constraint_of(error) != OVERDUE:
                 raise
     with transaction.atomic(savepoint=False):
         row = _run(operation, bound | {"is_alone": False})
@@ -140,16 +140,21 @@ def operate(
     return row
 
 
-def _run(operation: Operation, bound: dict[str, Any]) -> dict[str, Any]:
+def run_on_ledger(statement: str, bound: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """Run a statement that calls the ledger; return its rows.
+
+    Raises: the Refusal that the ledger named; IntegrityError where the caller broke a rule that
+    no request can.
+    """
     try:
-        (row,) = run(operation.statement, bound)
+        return run(statement, bound)
     except IntegrityError as error:
         refusal = refusal_for(error)
         if refusal is None:
             raise
         raise refusal from error
+
+
+def _run(operation: Operation, bound: dict[str, Any]) -> dict[str, Any]:
+    (row,) = run_on_ledger(operation.statement, bound)
     return operation.columns(row)
-
-
-def _constraint(error: IntegrityError) -> str:
-    return getattr(getattr(error.__cause__, "diag", None), "constraint_name", None) or ""
