@@ -317,6 +317,7 @@ TELEMETRY_EVENTS_PER_S = env.float("TELEMETRY_EVENTS_PER_S", 100.0, validate=val
 # Event streams of all kinds open at once; a reader that takes nothing for that long is cut off.
 STREAMS_PER_KEY = env.int("STREAMS_PER_KEY", 10)
 STREAMS_MAX = env.int("STREAMS_MAX", 500)
+STREAMS_DB_CONNECTIONS = env.int("STREAMS_DB_CONNECTIONS", 12)
 STREAM_STALL_S = env.float("STREAM_STALL_S", 30.0)
 WORKER_HEARTBEAT_S = env.float("WORKER_HEARTBEAT_S", 30.0)
 WORKER_STALE_S = env.float("WORKER_STALE_S", 120.0)

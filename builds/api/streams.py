@@ -16,7 +16,7 @@ from functools import partial
 from typing import Final
 
 from django.core.handlers.asgi import ASGIRequest
-from django.db import close_old_connections
+from django.db import connection
 from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
@@ -122,8 +122,10 @@ def _written(lines: list[BuildLogLine]) -> Iterator[bytes]:
 
 
 def _read(organization_id: uuid.UUID, build_id: uuid.UUID, after: int) -> LogPiece:
-    close_old_connections()
-    with inside(organization_id):
-        return read_log(
-            organization_id=organization_id, build_id=build_id, after=after, limit=BATCH_LINES
-        )
+    try:
+        with inside(organization_id):
+            return read_log(
+                organization_id=organization_id, build_id=build_id, after=after, limit=BATCH_LINES
+            )
+    finally:
+        connection.close()  # Back into the pool.

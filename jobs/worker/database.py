@@ -28,16 +28,17 @@ _CONFLICTS: Final = ("40001", "40P01", "55P03", "57014", "26000")
 the connection with a ROLLBACK (`forget_prepared`): worth another try."""
 
 
-def use_pool(size: int) -> None:
+def use_pool(size: int, *, wait_s: float = 15.0) -> None:
     """Make every thread of this process draw its connections from one pool.
 
     A thread keeps a connection only between its first query and `connection.close()`, so that a
-    hundred jobs that wait for something else share a few. Call it before any thread starts.
+    hundred jobs that wait for something else share a few. One that gets none for `wait_s` seconds
+    fails as if the database were away. Call it before any thread starts.
     """
     connections.close_all()
     database = connections.settings[DEFAULT_DB_ALIAS]
     database["CONN_MAX_AGE"] = 0
-    pool = {"min_size": 1, "max_size": size, "timeout": 15, "max_lifetime": 600}
+    pool = {"min_size": 1, "max_size": size, "timeout": wait_s, "max_lifetime": 600}
     database["OPTIONS"] = {**database["OPTIONS"], "pool": pool}
     del connections[DEFAULT_DB_ALIAS]
 
