@@ -19,7 +19,7 @@ from builds.services.moves import fail_build, mark_deployed, start_build
 from credits.errors import InsufficientCredits
 from credits.models import Account, Reservation
 from credits.selectors import get_funds
-from credits.services import reserve_credits
+from credits.services import reserve_credits, reserve_each
 from jobs.context import Death
 from jobs.errors import LeaseLost
 from jobs.models import Job
@@ -43,8 +43,8 @@ def funds(build: Build) -> tuple[int, int]:
 
 def short_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the holds of new builds expire at once."""
-    brief = partial(reserve_credits, expires_in_s=0.001)
-    monkeypatch.setattr("builds.services.submit.reserve_credits", brief)
+    brief = partial(reserve_each, expires_in_s=0.001)
+    monkeypatch.setattr("builds.services.submit.reserve_each", brief)
 
 
 def test_create_build__accepted__holds_the_estimate_and_enqueues_its_job() -> None:

@@ -18,7 +18,7 @@ from builds.services.moves import start_build
 from builds.services.pulse import Pulse
 from builds.services.submit import BuildOrder, create_build
 from credits.models import Account, Reservation
-from credits.services import reserve_credits
+from credits.services import reserve_credits, reserve_each
 from jobs.models import FailedJob, Job, JobAttempt
 from jobs.services import dead_letters
 from jobs.worker.execute import Executor
@@ -144,9 +144,9 @@ def test_run__credits_gone_while_it_waited__fails_and_says_so(
 ) -> None:
     # C-02 C-03
     def brief(**request: Any) -> Any:
-        return reserve_credits(**request, expires_in_s=0.001)
+        return reserve_each(**request, expires_in_s=0.001)
 
-    monkeypatch.setattr("builds.services.submit.reserve_credits", brief)
+    monkeypatch.setattr("builds.services.submit.reserve_each", brief)
     build = build_of({"index.html": INDEX}, credits=5)
     reserve_credits(
         organization_id=build.organization_id,
