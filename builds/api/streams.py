@@ -13,7 +13,7 @@ import uuid
 from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from django.core.handlers.asgi import ASGIRequest
 from django.db import connection
@@ -26,10 +26,8 @@ from rest_framework.views import APIView
 from builds.api.addresses import stream_url
 from builds.api.examples import LOG_STREAM
 from builds.api.fields import parse_path_id
-from builds.api.serializers import LogLineSerializer
 from builds.errors import BuildNotFound
-from builds.models import BuildLogLine
-from builds.selectors.builds import LogPiece, get_build, read_log
+from builds.selectors.builds import LogLine, LogPiece, get_build, read_log
 from builds.states import is_final
 from flagship.api.authentication import caller_of
 from flagship.errors.requests import ValidationFailed
@@ -113,12 +111,17 @@ async def follow(read: Callable[[int], LogPiece], after: int) -> AsyncGenerator[
             await asyncio.sleep(POLL_S if piece.items or is_final(piece.state) else IDLE_POLL_S)
 
 
-def _written(lines: list[BuildLogLine]) -> Iterator[bytes]:
+def _written(lines: list[LogLine]) -> Iterator[bytes]:
     """Write lines as events, some of them at once: sending costs more than writing."""
-    told = LogLineSerializer(lines, many=True).data
-    blocks = [block(dict(line), position=line["seq"], name="line") for line in told]
+    blocks = [block(_told(line), position=line.seq, name="line") for line in lines]
     for start in range(0, len(blocks), CHUNK_LINES):
         yield b"".join(blocks[start : start + CHUNK_LINES])
+
+
+def _told(line: LogLine) -> dict[str, Any]:
+    """Return what LogLineSerializer makes of a line, without asking it four times for each."""
+    at = line.at.isoformat().replace("+00:00", "Z")
+    return {"seq": line.seq, "stream": line.stream, "text": line.text, "at": at}
 
 
 def _read(organization_id: uuid.UUID, build_id: uuid.UUID, after: int) -> LogPiece:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from builds.errors import BuildNotFound
-from builds.models import Build, BuildEvent, BuildLogLine
+from builds.models import Build, BuildEvent
 from builds.states import ACTIVE, BuildState, is_final
 from credits.selectors.funds import ClockTimestamp
 from jobs.clients.postgres import run
@@ -20,6 +20,11 @@ from jobs.models import Job
 _OF_KEYS: Final = (
     "SELECT id FROM builds_build WHERE organization_id = %s AND idempotency_key_hash = ANY(%s)"
 )
+_LINES: Final = """
+SELECT line.seq, line.stream, line.text, line.at
+  FROM builds_buildlogline AS line JOIN builds_build AS build ON build.id = line.build_id
+ WHERE build.organization_id = %s AND build.id = %s AND line.seq > %s ORDER BY line.seq LIMIT %s
+"""
 _SLOTS: Final = "SELECT slot FROM builds_build WHERE project_id = %s AND state = ANY(%s)"
 
 
@@ -115,11 +120,21 @@ def list_orphans(*, older_than_s: float, limit: int) -> list[uuid.UUID]:
     return list(found.order_by("id").values_list("id", flat=True)[:limit])
 
 
+@dataclass(frozen=True)
+class LogLine:
+    """One line of a log, as it was stored."""
+
+    seq: int
+    stream: str
+    text: str
+    at: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class LogPiece:
     """Lines of a log in their order; `is_complete` when none will ever follow them."""
 
-    items: list[BuildLogLine]
+    items: list[LogLine]
     last_seq: int
     is_complete: bool
     state: str
@@ -133,8 +148,7 @@ def read_log(
     The state is read before the lines: a build that is final has all its lines stored.
     """
     state = _state(organization_id, build_id)
-    mine = BuildLogLine.objects.for_organization(organization_id)
-    lines = list(mine.filter(build_id=build_id, seq__gt=after).order_by("seq")[:limit])
+    lines = [LogLine(*row) for row in run(_LINES, (organization_id, build_id, after, limit))]
     return LogPiece(
         items=lines,
         last_seq=lines[-1].seq if lines else after,

@@ -18,6 +18,9 @@ from rest_framework.renderers import BaseRenderer
 
 from jobs.errors import TooManyStreams
 
+# Made once: `json.dumps` makes one for each call with a `default`.
+_JSON: Final = json.JSONEncoder(default=str)
+
 
 class EventStreamRenderer(BaseRenderer):
     """Lets clients that ask for an event stream pass content negotiation."""
@@ -38,7 +41,7 @@ class EventStreamRenderer(BaseRenderer):
 def block(data: Mapping[str, Any], *, position: int, name: str = "") -> bytes:
     """Return one event; JSON has no line breaks of its own. Without a name it is a `message`."""
     kind = f"event: {name}\n" if name else ""
-    return f"id: {position}\n{kind}data: {json.dumps(data, default=str)}\n\n".encode()
+    return f"id: {position}\n{kind}data: {_JSON.encode(data)}\n\n".encode()
 
 
 def heartbeat(position: int) -> bytes:

@@ -102,6 +102,8 @@ def test_stream__followed_cut_off_and_resumed__shows_every_line_once_and_ends(
 
     log = api.get(f"/v1/builds/{build_id}/log?limit=1000").json()
     assert numbers(first + rest) == list(range(1, log["lastSeq"] + 1))
+    told = [e.split("data: ")[1] for e in first + rest if "event: line" in e]
+    assert [json.loads(line) for line in told] == log["items"]
     assert "event: end" in rest[-1]
     assert '"state": "deployed"' in rest[-1]
 
