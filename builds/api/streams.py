@@ -27,7 +27,7 @@ from builds.api.addresses import stream_url
 from builds.api.examples import LOG_STREAM
 from builds.api.fields import parse_path_id
 from builds.errors import BuildNotFound
-from builds.selectors.builds import LogLine, LogPiece, get_build, read_log
+from builds.selectors.builds import LogLine, LogPiece, get_state, read_log
 from builds.states import is_final
 from flagship.api.authentication import caller_of
 from flagship.errors.requests import ValidationFailed
@@ -67,13 +67,11 @@ class BuildLogStream(APIView):
         """Follow a log from its start, or from behind Last-Event-ID."""
         after = last_event_id(request.headers.get("Last-Event-ID", "0"))
         caller = caller_of(request)
-        build = get_build(
-            organization_id=caller.organization_id,
-            build_id=parse_path_id("build", build_id, BuildNotFound),
-        )
+        wanted = parse_path_id("build", build_id, BuildNotFound)
+        get_state(organization_id=caller.organization_id, build_id=wanted)
         if not isinstance(request._request, ASGIRequest):
-            raise StreamElsewhere(stream_url(build.id))
-        read = partial(_read, caller.organization_id, build.id)
+            raise StreamElsewhere(stream_url(wanted))
+        read = partial(_read, caller.organization_id, wanted)
         return respond(follow(read, after), key=caller.api_key_id)
 
 

@@ -25,6 +25,7 @@ SELECT line.seq, line.stream, line.text, line.at
   FROM builds_buildlogline AS line JOIN builds_build AS build ON build.id = line.build_id
  WHERE build.organization_id = %s AND build.id = %s AND line.seq > %s ORDER BY line.seq LIMIT %s
 """
+_STATE: Final = "SELECT state FROM builds_build WHERE organization_id = %s AND id = %s"
 _SLOTS: Final = "SELECT slot FROM builds_build WHERE project_id = %s AND state = ANY(%s)"
 
 
@@ -147,7 +148,7 @@ def read_log(
 
     The state is read before the lines: a build that is final has all its lines stored.
     """
-    state = _state(organization_id, build_id)
+    state = get_state(organization_id=organization_id, build_id=build_id)
     lines = [LogLine(*row) for row in run(_LINES, (organization_id, build_id, after, limit))]
     return LogPiece(
         items=lines,
@@ -177,7 +178,7 @@ def read_events(
     mine = BuildEvent.objects.for_organization(organization_id)
     events = list(mine.filter(build_id=build_id, seq__gt=after).order_by("seq")[: limit + 1])
     kept = events[:limit]
-    state = _state(organization_id, build_id)
+    state = get_state(organization_id=organization_id, build_id=build_id)
     return EventPiece(
         items=kept,
         last_seq=kept[-1].seq if kept else after,
@@ -186,6 +187,9 @@ def read_events(
     )
 
 
-def _state(organization_id: uuid.UUID, build_id: uuid.UUID) -> str:
-    mine = Build.objects.for_organization(organization_id)
-    return mine.values_list("state", flat=True).get(id=build_id)
+def get_state(*, organization_id: uuid.UUID, build_id: uuid.UUID) -> str:
+    """Return the state of a build. Raises: BuildNotFound, also for another organization's."""
+    found = run(_STATE, (organization_id, build_id))
+    if not found:
+        raise BuildNotFound
+    return str(found[0][0])
