@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from typing import Final
 
 from django.db.models import QuerySet
 
 from builds.errors import ProjectNotFound, SourceNotFound
 from builds.models import Project, Source
+from jobs.clients.rows import fetch
 from jobs.ids import MalformedId, parse_public_id
+
+_OF_PROJECT: Final = "WHERE organization_id = %s AND project_id = %s AND id = %s"
 
 
 def list_projects(*, organization_id: uuid.UUID) -> QuerySet[Project]:
@@ -29,11 +33,10 @@ def get_source(
     *, organization_id: uuid.UUID, project_id: uuid.UUID, source_id: uuid.UUID
 ) -> Source:
     """Return one source of a project. Raises: SourceNotFound, also for another project's."""
-    mine = Source.objects.for_organization(organization_id)
-    source = mine.filter(project_id=project_id, id=source_id).first()
-    if source is None:
+    found = fetch(Source, _OF_PROJECT, (organization_id, project_id, source_id))
+    if not found:
         raise SourceNotFound
-    return source
+    return found[0]
 
 
 def list_projects_by_id(

@@ -6,6 +6,7 @@ import re
 import uuid
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
+from typing import Final
 
 from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
@@ -17,7 +18,10 @@ from builds.selectors.builds import list_active_builds
 from builds.selectors.projects import etag_of
 from flagship.errors.requests import PreconditionFailed
 from flagship.services import audit
+from jobs.clients.rows import fetch
 from jobs.ids import new_id, public_id
+
+_LOCKED: Final = "WHERE organization_id = %s AND id = %s FOR NO KEY UPDATE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +110,10 @@ def lock_project(*, organization_id: uuid.UUID, project_id: uuid.UUID) -> Projec
 
     Raises: ProjectNotFound, also for another organization's.
     """
-    project = (
-        Project.objects.select_for_update(no_key=True, of=("self",))
-        .filter(organization_id=organization_id, id=project_id)
-        .first()
-    )
-    if project is None:
+    found = fetch(Project, _LOCKED, (organization_id, project_id))
+    if not found:
         raise ProjectNotFound
-    return project
+    return found[0]
 
 
 def slug_of(name: str) -> str:

@@ -30,6 +30,7 @@ from credits.services import Hold, reserve_each
 from flagship.errors.idempotency import IdempotencyKeyExpired
 from flagship.services import audit
 from jobs import telemetry
+from jobs.clients.rows import insert
 from jobs.ids import new_id, public_id
 from jobs.services.enqueue import enqueue_many
 from jobs.trace import current_trace
@@ -211,7 +212,7 @@ def store(drafts: Sequence[Build], *, actor: str) -> None:
     )
     for draft, job_id in zip(drafts, job_ids, strict=True):
         draft.job_id = job_id
-    Build.objects.bulk_create(drafts)
+    insert(drafts)
     _record_created(drafts, actor)
 
 

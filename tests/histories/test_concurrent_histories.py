@@ -14,7 +14,7 @@ from tests.ledger import assert_ledger_adds_up
 from tests.races.racers import Racers
 from tests.soak import full
 
-COUNT = full(12, 600)
+COUNT = full(10, 600)
 
 
 def use(racers: Racers, name: str, *, shorts: bool) -> Account:

@@ -10,7 +10,7 @@ from tests.histories.play import play
 from tests.ledger import assert_ledger_adds_up
 from tests.soak import full
 
-COUNT = full(20, 1_000)
+COUNT = full(16, 1_000)
 AUDITED = {
     "grant": "credits.granted",
     "reserve": "credits.reserved",

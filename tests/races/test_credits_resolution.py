@@ -31,7 +31,7 @@ from tests.ledger import assert_ledger_adds_up
 from tests.races.racers import Racers
 from tests.soak import full
 
-ROUNDS = full(150, 2_500)
+ROUNDS = full(100, 2_500)
 SEED = 20_260_731
 
 

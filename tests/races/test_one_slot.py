@@ -14,7 +14,7 @@ from tests.races.racers import Racers
 from tests.races.test_builds_slots import active_builds, cancel, submits
 from tests.soak import full
 
-ROUNDS = full(60, 2_000)
+ROUNDS = full(40, 2_000)
 CLIENTS = 3
 
 
