@@ -34,7 +34,7 @@ def fetch(model: type[M], condition: str, parameters: Sequence[Any]) -> list[M]:
         values = list(row)
         for place, field in converted:
             if values[place] is not None:
-                values[place] = field.from_db_value(values[place], None, connections["default"])
+                values[place] = field.from_db_value(values[place], None, connections[DEFAULT_DB_ALIAS])
         found.append(model.from_db(DEFAULT_DB_ALIAS, names, values))
     return found
 
@@ -42,8 +42,8 @@ def fetch(model: type[M], condition: str, parameters: Sequence[Any]) -> list[M]:
 def insert(rows: Sequence[M]) -> None:
     """Insert new rows of one model, in their order and in one statement.
 
-    All rows leave the same columns to the database's defaults, and have them afterwards. Signals
-    of Django's are not sent, as by `bulk_create`.
+    All rows leave the same columns to the database's defaults, and have them afterwards. Nothing
+    of Django's happens by the way: no signals, no `auto_now`.
     Raises: django.db.DatabaseError and its subclasses; nothing was inserted then.
     """
     fields = type(rows[0])._meta.concrete_fields
