@@ -28,13 +28,13 @@ def fetch(model: type[M], condition: str, parameters: Sequence[Any]) -> list[M]:
     """
     names, columns = _names(model)
     rows = run(f'SELECT {columns} FROM "{model._meta.db_table}" {condition}', parameters)  # noqa: S608
-    converted = _converted(model)
+    converted, connection = _converted(model), connections[DEFAULT_DB_ALIAS]
     found = []
     for row in rows:
         values = list(row)
         for place, field in converted:
             if values[place] is not None:
-                values[place] = field.from_db_value(values[place], None, connections[DEFAULT_DB_ALIAS])
+                values[place] = field.from_db_value(values[place], None, connection)
         found.append(model.from_db(DEFAULT_DB_ALIAS, names, values))
     return found
 
