@@ -106,8 +106,7 @@ def reserve_credits(
     Source: C-01, C-02, C-05.
     """
     _require_amount(amount_credits, minimum=1)
-    if not 0 < expires_in_s <= RESERVATION_LIFE_MAX_S:
-        raise ValueError(f"a hold lasts longer than no time, {RESERVATION_LIFE_MAX_S:g} s at most")
+    _require_life(expires_in_s)
     reservation_id = new_id()
     row = operate(
         RESERVE,
@@ -145,6 +144,7 @@ def reserve_each(
     """
     for hold in holds:
         _require_amount(hold.amount_credits, minimum=1)
+    _require_life(expires_in_s)
     rows = run_on_ledger(
         _RESERVE_EACH,
         {
@@ -282,6 +282,11 @@ def extend_reservation(
                 {"expiresAt": expires_at.isoformat()},
             )
     return expires_at
+
+
+def _require_life(expires_in_s: float) -> None:
+    if not 0 < expires_in_s <= RESERVATION_LIFE_MAX_S:
+        raise ValueError(f"a hold lasts longer than no time, {RESERVATION_LIFE_MAX_S:g} s at most")
 
 
 def _require_amount(amount_credits: int, *, minimum: int) -> None:

@@ -22,16 +22,18 @@ from credits.errors import (
 from credits.models import Entry, Reservation
 from credits.selectors import Funds, get_funds
 from credits.services import (
+    Hold,
     extend_reservation,
     grant_credits,
     open_account,
     reserve_credits,
+    reserve_each,
 )
 from flagship.models import AuditEvent
 from flagship.services.audit import event_values
 from jobs.errors import Refusal
 from jobs.ids import public_id
-from tests.factories import make_account, make_hold
+from tests.factories import make_account, make_hold, make_overdue_hold
 from tests.integration.credits.acts import audited, commit, refused, release
 from tests.ledger import assert_ledger_adds_up
 
@@ -51,6 +53,76 @@ def test_reserve__enough_available__holds_for_thirty_minutes() -> None:
     row = Reservation.objects.get(id=hold.reservation_id)
     assert (row.state, row.subject_type, row.subject_id) == ("held", "build", "build_123")
     assert row.user_id == "user_456"
+    assert_ledger_adds_up()
+
+
+def reserve_two(organization: uuid.UUID, first: int, second: int, **options: Any) -> Any:
+    return reserve_each(
+        organization_id=organization,
+        holds=[Hold(first, "build_1"), Hold(second, "build_2")],
+        subject_type="build",
+        actor="test",
+        **options,
+    )
+
+
+# C-01, C-05, B-07
+def test_reserve_each__enough_for_all__makes_what_one_by_one_would_make() -> None:
+    organization = make_account(credits=600)
+
+    made = reserve_two(organization, 150, 50)
+
+    assert [each.amount_credits for each in made] == [150, 50]
+    assert [each.available_credits for each in made] == [450, 400]
+    rows = [Reservation.objects.get(id=each.reservation_id) for each in made]
+    assert [row.subject_id for row in rows] == ["build_1", "build_2"]
+    assert {(row.state, row.subject_type, row.user_id) for row in rows} == {("held", "build", "")}
+    assert get_funds(organization_id=organization) == Funds(600, 200, 400)
+    events = AuditEvent.objects.filter(action="credits.reserved").order_by("id")
+    assert list(events.values_list("subject_id", "actor", "organization_id", "data")) == [
+        (
+            public_id("res", row.id),
+            "test",
+            organization,
+            {"amount": row.amount, "subject": f"build {row.subject_id}", "userId": ""},
+        )
+        for row in rows
+    ]
+    one_by_one = make_hold(organization, 10, subject_id="build_3")
+    by_itself = AuditEvent.objects.get(subject_id=public_id("res", one_by_one.reservation_id))
+    assert by_itself.data == {"amount": 10, "subject": "build build_3", "userId": ""}
+    assert_ledger_adds_up()
+
+
+# C-01
+def test_reserve_each__too_few_for_the_last__holds_nothing() -> None:
+    organization = make_account(credits=160)
+
+    with pytest.raises(InsufficientCredits), transaction.atomic():
+        reserve_two(organization, 150, 11)
+
+    assert get_funds(organization_id=organization) == Funds(160, 0, 160)
+    assert not AuditEvent.objects.filter(action="credits.reserved").exists()
+    for options in ({"expires_in_s": 0}, {"expires_in_s": 1e9}):
+        with pytest.raises(ValueError, match="longer than no time"):
+            reserve_two(organization, 1, 1, **options)
+    with pytest.raises(ValueError, match="credits"):
+        reserve_two(organization, 1, 0)
+
+
+# C-02, C-05
+def test_reserve_each__beside_an_overdue_hold__expires_it_once_and_tells_of_it_first() -> None:
+    organization = make_account(credits=200)
+    overdue = make_overdue_hold(organization, 150)
+
+    reserve_two(organization, 150, 50)
+
+    actions = AuditEvent.objects.filter(subject_type="reservation").order_by("id")
+    assert list(actions.values_list("action", flat=True)) == [
+        *("credits.reserved", "credits.reservation_expired"),
+        *("credits.reserved", "credits.reserved"),
+    ]
+    assert Reservation.objects.get(id=overdue.reservation_id).state == "expired"
     assert_ledger_adds_up()
 
 
