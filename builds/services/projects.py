@@ -6,7 +6,6 @@ import re
 import uuid
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
-from typing import Final
 
 from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
@@ -20,8 +19,6 @@ from flagship.errors.requests import PreconditionFailed
 from flagship.services import audit
 from jobs.clients.rows import fetch
 from jobs.ids import new_id, public_id
-
-_LOCKED: Final = "WHERE organization_id = %s AND id = %s FOR NO KEY UPDATE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +107,8 @@ def lock_project(*, organization_id: uuid.UUID, project_id: uuid.UUID) -> Projec
 
     Raises: ProjectNotFound, also for another organization's.
     """
-    found = fetch(Project, _LOCKED, (organization_id, project_id))
+    locked = "WHERE organization_id = %s AND id = %s FOR NO KEY UPDATE"
+    found = fetch(Project, locked, (organization_id, project_id))
     if not found:
         raise ProjectNotFound
     return found[0]

@@ -7,14 +7,15 @@ import re
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 from django.db import connection, connections, transaction
-from django.db.models import QuerySet
 
 from builds.models import Build
+from builds.services import projects
 from builds.services.submit import BuildOrder, create_build
 from tests.factories import make_account, make_project, make_source
 
@@ -47,15 +48,15 @@ def _locks(function: ast.FunctionDef) -> bool:
 
 
 def unlock(function: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let `select_for_update` do nothing where this function calls it."""
-    original = QuerySet.select_for_update
+    """Let a function of `builds.services.projects` read what it would lock."""
+    original = projects.fetch
 
-    def bare(rows: QuerySet[Any], *args: Any, **options: Any) -> QuerySet[Any]:
-        # Called on a queryset, or on the manager that hands the call on.
-        callers = (sys._getframe(1).f_code.co_name, sys._getframe(2).f_code.co_name)
-        return rows.all() if function in callers else original(rows, *args, **options)
+    def bare(model: type[Any], condition: str, parameters: Sequence[Any]) -> list[Any]:
+        if sys._getframe(1).f_code.co_name == function:
+            condition = _LOCKING.sub("", condition)
+        return original(model, condition, parameters)
 
-    monkeypatch.setattr(QuerySet, "select_for_update", bare)
+    monkeypatch.setattr(projects, "fetch", bare)
 
 
 def two_builds_at_once() -> object:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.test import Client
 
 from flagship.models import AuditEvent
@@ -135,7 +136,7 @@ def test_action__whose_event_cannot_be_recorded__does_not_happen(
         raise RuntimeError("no audit")
 
     monkeypatch.setattr("flagship.subscribers.record", refuse)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(RuntimeError), transaction.atomic():
         keeper.post(f"{LIST}{CONTENT}/pause/", {"reason": "why"})
 
     assert not QueuePause.objects.exists()
