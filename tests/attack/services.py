@@ -15,8 +15,8 @@ import pytest
 from django.db import connection, connections, transaction
 
 from builds.models import Build
-from builds.services import projects
 from builds.services.submit import BuildOrder, create_build
+from jobs.clients.rows import fetch
 from tests.factories import make_account, make_project, make_source
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -49,14 +49,14 @@ def _locks(function: ast.FunctionDef) -> bool:
 
 def unlock(function: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a function of `builds.services.projects` read what it would lock."""
-    original = projects.fetch
+    original = fetch
 
     def bare(model: type[Any], condition: str, parameters: Sequence[Any]) -> list[Any]:
         if sys._getframe(1).f_code.co_name == function:
             condition = _LOCKING.sub("", condition)
         return original(model, condition, parameters)
 
-    monkeypatch.setattr(projects, "fetch", bare)
+    monkeypatch.setattr("builds.services.projects.fetch", bare)
 
 
 def two_builds_at_once() -> object:
