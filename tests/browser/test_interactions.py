@@ -5,12 +5,13 @@ The fixtures fail a test on any error, warning or breach of the policy.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable
 
 import pytest
 from django.contrib.auth.models import Group, User
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from flagship.models import AuditEvent
 from jobs.models import FailedJob
@@ -114,13 +115,22 @@ def test_search__of_the_sidebar__is_walked_by_keys(page: Page) -> None:
     page.wait_for_url(f"**{LETTERS}")
 
 
+def open_palette(page: Page, field: Locator) -> None:
+    """Press its keys until the page hears them: on a busy machine its scripts come later."""
+    for _ in range(20):
+        page.keyboard.press("Control+k")
+        with contextlib.suppress(AssertionError):
+            expect(field).to_be_focused(timeout=1000)
+            return
+    expect(field).to_be_focused()
+
+
 def test_palette__behind_control_k__finds_and_goes(page: Page) -> None:
     # D-02
     log_in(page, root())
     field = page.locator("#search-input-command")
 
-    page.keyboard.press("Control+k")
-    expect(field).to_be_focused()
+    open_palette(page, field)
     field.press("Enter")
     field.press_sequentially("dead")
     page.wait_for_selector("#command-results-list li")
@@ -129,16 +139,14 @@ def test_palette__behind_control_k__finds_and_goes(page: Page) -> None:
     field.press("Escape")
     expect(field).to_be_hidden()
 
-    page.keyboard.press("Control+k")
-    expect(field).to_be_focused()
+    open_palette(page, field)
     field.press_sequentially("letters")
     page.wait_for_selector("#command-results-list li")
     field.press("ArrowDown")
     field.press("Enter")
     page.wait_for_url(f"**{LETTERS}")
 
-    page.keyboard.press("Control+k")
-    expect(field).to_be_focused()
+    open_palette(page, field)
     field.press_sequentially("no such page")
     expect(page.locator("#command-results-list")).to_have_count(0)
     page.mouse.click(5, 5)
