@@ -138,29 +138,28 @@ def reserve_each(
 ) -> list[Reserved]:
     """Make several holds, in their order, as `reserve_credits` makes one; all of them or none.
 
-    Two round trips for any number, in the caller's transaction. Raises: InsufficientCredits where
+    Two round trips for any number, beside a transaction where the caller has none. Raises: InsufficientCredits where
     the credits do not reach for all; AccountNotFound; ValueError out of range.
     Source: C-01, C-02, C-05.
     """
     for hold in holds:
         _require_amount(hold.amount_credits, minimum=1)
     _require_life(expires_in_s)
-    rows = run_on_ledger(
-        _RESERVE_EACH,
-        {
-            "organization_id": organization_id,
-            "reservation_ids": [new_id() for _ in holds],
-            "amounts": [hold.amount_credits for hold in holds],
-            "subject_type": subject_type,
-            "subject_ids": [hold.subject_id for hold in holds],
-            "expires_in_s": expires_in_s,
-        },
-    )
-    for *_, expired, lapsed in rows:
-        record_overdue(organization_id=organization_id, row={"expired": expired, "lapsed": lapsed})
-    reserved = [Reserved(*row[:4]) for row in rows]
-    audit.record_each(
-        [
+    asked = {
+        "organization_id": organization_id,
+        "reservation_ids": [new_id() for _ in holds],
+        "amounts": [hold.amount_credits for hold in holds],
+        "subject_type": subject_type,
+        "subject_ids": [hold.subject_id for hold in holds],
+        "expires_in_s": expires_in_s,
+    }
+    with transaction.atomic(savepoint=False):
+        rows = run_on_ledger(_RESERVE_EACH, asked)
+        for *_, expired, lapsed in rows:
+            overdue = {"expired": expired, "lapsed": lapsed}
+            record_overdue(organization_id=organization_id, row=overdue)
+        reserved = [Reserved(*row[:4]) for row in rows]
+        events = [
             audit.Event(
                 "credits.reserved",
                 "reservation",
@@ -168,10 +167,8 @@ def reserve_each(
                 _told(made.amount_credits, subject_type, hold.subject_id, ""),
             )
             for made, hold in zip(reserved, holds, strict=True)
-        ],
-        organization_id=organization_id,
-        actor=actor,
-    )
+        ]
+        audit.record_each(events, organization_id=organization_id, actor=actor)
     return reserved
 
 
