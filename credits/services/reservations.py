@@ -138,8 +138,10 @@ def reserve_each(
 ) -> list[Reserved]:
     """Make several holds, in their order, as `reserve_credits` makes one; all of them or none.
 
-    Two round trips for any number, beside a transaction where the caller has none. Raises: InsufficientCredits where
-    the credits do not reach for all; AccountNotFound; ValueError out of range.
+    Two round trips for any number, in a transaction of their own where the caller has none.
+
+    Raises: InsufficientCredits where the credits do not reach for all; AccountNotFound; ValueError
+    out of range.
     Source: C-01, C-02, C-05.
     """
     for hold in holds:
