@@ -152,11 +152,11 @@ class BuildLog(APIView):
     def get(self, request: Request, build_id: str) -> Response:
         """Read a log, page by page."""
         position = read_log_query(request)
-        whose = caller_of(request).organization_id
-        build = get_build(
-            organization_id=whose, build_id=parse_path_id("build", build_id, BuildNotFound)
+        found = read_log(
+            organization_id=caller_of(request).organization_id,
+            build_id=parse_path_id("build", build_id, BuildNotFound),
+            **position,
         )
-        found = read_log(organization_id=whose, build_id=build.id, **position)
         return Response(LogPage(found).data)
 
 

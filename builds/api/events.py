@@ -13,7 +13,7 @@ from builds.api.builds import read_log_query
 from builds.api.fields import PublicIdField, parse_path_id
 from builds.api.serializers import STATES, LogQuery
 from builds.errors import BuildNotFound, ReplayDryRunRequired, ReplayPlanChanged
-from builds.selectors.builds import get_build, read_events
+from builds.selectors.builds import read_events
 from builds.services.replay import Effect, Outcome, replay_build
 from builds.states import BuildEventName
 from flagship.api.authentication import caller_of
@@ -99,11 +99,11 @@ class BuildEvents(APIView):
     def get(self, request: Request, build_id: str) -> Response:
         """Read a build's events, oldest first."""
         position = read_log_query(request)
-        whose = caller_of(request).organization_id
-        build = get_build(
-            organization_id=whose, build_id=parse_path_id("build", build_id, BuildNotFound)
+        found = read_events(
+            organization_id=caller_of(request).organization_id,
+            build_id=parse_path_id("build", build_id, BuildNotFound),
+            **position,
         )
-        found = read_events(organization_id=whose, build_id=build.id, **position)
         return Response(EventPage(found).data)
 
 

@@ -11,10 +11,11 @@ from typing import Any, Final
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from builds.errors import BuildNotFound
-from builds.models import Build, BuildEvent
+from builds.models import Build, BuildEvent, Project
 from builds.states import ACTIVE, BuildState, is_final
 from credits.selectors.funds import ClockTimestamp
 from jobs.clients.postgres import run
+from jobs.clients.rows import fetch
 from jobs.models import Job
 
 _OF_KEYS: Final = (
@@ -69,16 +70,20 @@ def list_builds(
 
 def get_build(*, organization_id: uuid.UUID, build_id: uuid.UUID) -> Build:
     """Return one build. Raises: BuildNotFound, also for another organization's."""
-    build = list_builds(organization_id=organization_id).filter(id=build_id).first()
-    if build is None:
+    found = fetch(Build, "WHERE organization_id = %s AND id = %s", (organization_id, build_id))
+    if not found:
         raise BuildNotFound
+    build = found[0]
+    [build.project] = fetch(
+        Project, "WHERE organization_id = %s AND id = %s", (organization_id, build.project_id)
+    )
     return build
 
 
-def find_build_of_key(*, organization_id: uuid.UUID, key_hash: str) -> Build | None:
-    """Return the build that an Idempotency-Key has made."""
-    mine = Build.objects.for_organization(organization_id)
-    return mine.filter(idempotency_key_hash=key_hash).first()
+def find_build_of_key(*, organization_id: uuid.UUID, key_hash: str) -> uuid.UUID | None:
+    """Return the id of the build that an Idempotency-Key has made."""
+    found = run(_OF_KEYS, (organization_id, [key_hash]))
+    return found[0][0] if found else None
 
 
 def find_builds_of_keys(

@@ -8,16 +8,21 @@ ends the job. So no sweep looks for stranded builds: there is no moment that cou
 from __future__ import annotations
 
 import uuid
+from typing import Final
 
 from django.db import transaction
 
 from builds.models import Build
+from builds.selectors.builds import get_build
 from builds.services.holds import give_back
 from builds.services.moves import check_move, lock_build, move, record
 from builds.states import ACTIVE, BuildState, is_final
+from jobs.clients.postgres import run
 from jobs.errors import JobAlreadyFinished, JobNotFound
 from jobs.ids import public_id
 from jobs.services.cancel import cancel_job
+
+_ACTIVE_OF_JOB: Final = "SELECT id FROM builds_build WHERE job_id = %s AND state = ANY(%s)"
 
 
 def cancel_build(*, organization_id: uuid.UUID, build_id: uuid.UUID, actor: str) -> Build:
@@ -39,8 +44,7 @@ def cancel_build(*, organization_id: uuid.UUID, build_id: uuid.UUID, actor: str)
             Build.objects.filter(id=build.id).update(cancel_requested_by=actor)
             record("build.cancel_requested", build, actor)
             _stop_job(build, actor)
-    build.refresh_from_db()
-    return build
+    return get_build(organization_id=organization_id, build_id=build_id)
 
 
 def supersede_waiting(*, project_id: uuid.UUID, newer_id: uuid.UUID, actor: str) -> None:
@@ -71,9 +75,7 @@ def confirm_cancelled(*, build_id: uuid.UUID, actor: str) -> bool:
 
 def confirm_cancelled_job(*, job_id: uuid.UUID, actor: str) -> None:
     """Cancel the build of a job that was cancelled, in the transaction that cancels the job."""
-    active = Build.objects.filter(job_id=job_id, state__in=ACTIVE)
-    build_id = active.values_list("id", flat=True).first()
-    if build_id is not None:
+    for (build_id,) in run(_ACTIVE_OF_JOB, (job_id, list(ACTIVE))):
         confirm_cancelled(build_id=build_id, actor=actor or "worker")
 
 

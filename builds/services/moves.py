@@ -17,6 +17,8 @@ from builds.services.projects import lock_project
 from builds.states import BuildState, is_final, valid_next_states
 from flagship.services import audit
 from jobs import telemetry
+from jobs.clients.postgres import run
+from jobs.clients.rows import fetch
 from jobs.context import JobContext
 from jobs.ids import public_id
 from jobs.models import Job
@@ -30,11 +32,13 @@ def lock_build(*, build_id: uuid.UUID, organization_id: uuid.UUID | None = None)
 
     Raises: BuildNotFound, also for another organization's where one is named.
     """
-    found = Build.objects.values_list("organization_id", "project_id").filter(id=build_id).first()
-    if found is None or organization_id not in (None, found[0]):
+    found = run("SELECT organization_id, project_id FROM builds_build WHERE id = %s", (build_id,))
+    if not found or organization_id not in (None, found[0][0]):
         raise BuildNotFound
-    lock_project(organization_id=found[0], project_id=found[1])
-    return Build.objects.get(id=build_id)
+    project = lock_project(organization_id=found[0][0], project_id=found[0][1])
+    [build] = fetch(Build, "WHERE id = %s", (build_id,))
+    build.project = project
+    return build
 
 
 def start_build(*, build_id: uuid.UUID, context: JobContext) -> Build | None:

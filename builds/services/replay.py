@@ -21,7 +21,6 @@ from django.db.models import Max
 
 from builds.errors import ReplayDryRunRequired, ReplayPlanChanged
 from builds.models import Build, BuildEvent, Project
-from builds.selectors.builds import get_build
 from builds.services.holds import give_back
 from builds.services.moves import lock_build, publish_site, record
 from builds.states import BuildEventName
@@ -122,9 +121,8 @@ def replay_build(
     Raises: BuildNotFound; ValidationFailed where there is no such event; ReplayDryRunRequired;
     ReplayPlanChanged. Nothing has changed then. Source: B-08.
     """
-    get_build(organization_id=organization_id, build_id=build_id)
     with transaction.atomic():
-        build = lock_build(build_id=build_id)
+        build = lock_build(build_id=build_id, organization_id=organization_id)
         plan = _plan(build, from_seq)
         if dry_run:
             return plan

@@ -219,9 +219,9 @@ def store(drafts: Sequence[Build], *, actor: str) -> None:
 def _refuse_used_key(organization_id: uuid.UUID, key_hash: str | None) -> None:
     if key_hash is None:
         return
-    build = find_build_of_key(organization_id=organization_id, key_hash=key_hash)
-    if build is not None:
-        raise IdempotencyKeyExpired(data={"buildId": public_id("build", build.id)})
+    build_id = find_build_of_key(organization_id=organization_id, key_hash=key_hash)
+    if build_id is not None:
+        raise IdempotencyKeyExpired(data={"buildId": public_id("build", build_id)})
 
 
 def _record_created(builds: Sequence[Build], actor: str) -> None:

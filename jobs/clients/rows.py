@@ -26,8 +26,24 @@ def fetch(model: type[M], condition: str, parameters: Sequence[Any]) -> list[M]:
 
     Raises: django.db.DatabaseError and its subclasses.
     """
-    names, columns = _names(model)
-    rows = run(f'SELECT {columns} FROM "{model._meta.db_table}" {condition}', parameters)  # noqa: S608
+    _, columns = _names(model)
+    statement = f'SELECT {columns} FROM "{model._meta.db_table}" {condition}'  # noqa: S608
+    return _models(model, run(statement, parameters))
+
+
+def update(model: type[M], change: str, parameters: Sequence[Any]) -> list[M]:
+    """Change rows and return them as they are then; the change is SQL of ours from SET on.
+
+    Raises: django.db.DatabaseError and its subclasses.
+    """
+    _, columns = _names(model)
+    statement = f'UPDATE "{model._meta.db_table}" {change} RETURNING {columns}'
+    return _models(model, run(statement, parameters))
+
+
+def _models(model: type[M], rows: Sequence[Sequence[Any]]) -> list[M]:
+    """Return rows of all columns as a query of Django's would."""
+    names, _ = _names(model)
     converted, connection = _converted(model), connections[DEFAULT_DB_ALIAS]
     found = []
     for row in rows:

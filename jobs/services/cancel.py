@@ -8,6 +8,7 @@ from typing import Final
 from django.db import transaction
 
 from jobs import signals
+from jobs.clients.rows import fetch, update
 from jobs.errors import JobAlreadyFinished, JobNotFound
 from jobs.ids import public_id
 from jobs.models import Job
@@ -16,16 +17,15 @@ from jobs.states import FINISHED, JobState
 TRIES: Final = 5
 
 _CANCEL: Final = """
-UPDATE jobs_job SET state = 'cancelled', cancel_requested_at = clock_timestamp(),
+SET state = 'cancelled', cancel_requested_at = clock_timestamp(),
     finished_at = clock_timestamp(), next_attempt_at = NULL, published_at = NULL
-WHERE id = %(job_id)s AND state IN ('pending', 'queued', 'retry_wait')
-RETURNING *
+WHERE id = %s AND state IN ('pending', 'queued', 'retry_wait')
 """
 _ASK: Final = """
-UPDATE jobs_job SET cancel_requested_at = clock_timestamp()
-WHERE id = %(job_id)s AND state = 'running' AND cancel_requested_at IS NULL
-RETURNING *
+SET cancel_requested_at = clock_timestamp()
+WHERE id = %s AND state = 'running' AND cancel_requested_at IS NULL
 """
+_MINE: Final = "WHERE id = %s AND (%s::uuid IS NULL OR organization_id = %s)"
 
 
 class _Overtaken(Exception):
@@ -43,13 +43,11 @@ def cancel_job(
 
     Raises: JobNotFound, JobAlreadyFinished (also when it is cancelled already). Source: W-15.
     """
-    mine = Job.objects.filter(id=job_id)
-    if organization_id is not None:
-        mine = mine.filter(organization_id=organization_id)
     for _ in range(TRIES):
-        job = mine.first()
-        if job is None:
+        found = fetch(Job, _MINE, (job_id, organization_id, organization_id))
+        if not found:
             raise JobNotFound(f"There is no job {public_id('job', job_id)}.")
+        job = found[0]
         if job.state in FINISHED:
             raise JobAlreadyFinished(
                 f"The job has already ended as {job.state}.", data={"state": job.state}
@@ -75,7 +73,7 @@ def _cancel(job: Job, actor: str) -> Job:
             organization_id=job.organization_id,
             actor=actor,
         )
-        changed = list(Job.objects.raw(_ASK if is_running else _CANCEL, {"job_id": job.id}))
+        changed = update(Job, _ASK if is_running else _CANCEL, (job.id,))
         if not changed:
             raise _Overtaken
     return changed[0]

@@ -17,8 +17,8 @@ logger = logging.getLogger(__name__)
 
 WAITING_MAX: Final = 5_000
 BATCH: Final = 200
-GATHER_S: Final = 0.02
-"""How long a first event waits for company, so that a burst is one statement."""
+GATHER_S: Final = 0.1
+"""How long a first event waits for company, so that a burst is one statement; a flush is none."""
 AGAIN_S: Final = (0.2, 5.0)
 """Waits after a failed write: the first, and the longest."""
 
@@ -39,6 +39,7 @@ class Writer:
         self._waiting: deque[Draft] = deque()
         self._dropped = 0
         self._is_writing = False
+        self._flushing = 0
         self._thread: threading.Thread | None = None
         self._pid = os.getpid()
         atexit.register(self.flush)
@@ -60,22 +61,29 @@ class Writer:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
                 self._thread.start()
-            self._changed.notify_all()
+            if len(self._waiting) in (1, BATCH):  # What the thread waits for, and no wake more.
+                self._changed.notify_all()
 
     def flush(self, limit_s: float = FLUSH_S) -> bool:
         """Wait until everything is written, `limit_s` seconds at most; return whether it is."""
         if self._pid != os.getpid():
             return True
         with self._changed:
-            return self._changed.wait_for(
-                lambda: not self._waiting and not self._is_writing, limit_s
-            )
+            self._flushing += 1
+            self._changed.notify_all()
+            try:
+                return self._changed.wait_for(
+                    lambda: not self._waiting and not self._is_writing, limit_s
+                )
+            finally:
+                self._flushing -= 1
 
     def _begin_anew(self) -> None:
         """In a forked child: the thread and what waits belong to the parent."""
         self._changed = threading.Condition()
         self._waiting = deque()
         self._is_writing = False
+        self._flushing = 0
         self._thread = None
         self._pid = os.getpid()
 
@@ -84,8 +92,9 @@ class Writer:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: bool(self._waiting))
-            time.sleep(GATHER_S)
-            with self._changed:
+                self._changed.wait_for(
+                    lambda: self._flushing > 0 or len(self._waiting) >= BATCH, GATHER_S
+                )
                 batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
                 self._is_writing = True
             is_stored = self._attempt(batch)
