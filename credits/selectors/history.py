@@ -16,7 +16,8 @@ from credits.models import Account, Entry
 from jobs.clients.wall import inside
 from jobs.selectors.sheets import csv_line, csv_quoted, csv_sql
 
-BATCH: Final = 1000
+BATCH: Final = 5000
+"""Entries of a page: 2 MB of JSON. Each page looks for its beginning anew, which costs a third."""
 _MOMENT: Final = """to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
 _VALUES: Final = {
     "seq": "entry.seq",
@@ -40,39 +41,25 @@ _VALUES: Final = {
 }
 """What an export tells of an entry, and how the database writes it."""
 COLUMNS: Final = tuple(_VALUES)
-# What others have written, and what never has a character to escape; all else is a number.
 _TEXTS: Final = ("subjectType", "subjectId", "reason", "reference")
-_WORDS: Final = ("createdAt", "kind", "reservationId", "lapsesAt")
-
-
-def _json_sql(name: str, value: str) -> str:
-    """Return the SQL expression of a member of a JSON object.
-
-    Put together from these, a line takes two thirds of what `json_build_object` does.
-    """
-    written = f"({value})::text"
-    if name in _TEXTS:
-        written = f"to_json({value})::text"
-    elif name in _WORDS:
-        written = f"""'"' || {value} || '"'"""
-    return f"""'"{name}": ', coalesce({written}, 'null')"""
-
+"""What others have written; all else is a number, a time or a word of ours."""
 
 # The database writes the lines: made here, row by row, they took several times as long.
 _PAGE: Final = """
-SELECT count(*), max(seq), string_agg(line, '' ORDER BY seq) FROM (
-    SELECT entry.seq, {line} AS line
+SELECT count(*), max(seq), string_agg({line}, '' ORDER BY seq) FROM (
+    SELECT {columns}
       FROM credits_entry AS entry
       JOIN credits_account AS account ON account.id = entry.account_id
       LEFT JOIN credits_reservation AS hold ON hold.id = entry.reservation_id
      WHERE account.organization_id = %(organization_id)s AND entry.seq > %(after_seq)s
      ORDER BY entry.seq LIMIT %(batch)s) AS page
 """
-_CSV: Final = _PAGE.format(
-    line=csv_sql(csv_quoted(sql) if name in _TEXTS else sql for name, sql in _VALUES.items())
+_FIELDS: Final = csv_sql(
+    csv_quoted(sql) if name in _TEXTS else sql for name, sql in _VALUES.items()
 )
-_MEMBERS: Final = ", ', ', ".join(_json_sql(name, value) for name, value in _VALUES.items())
-_JSON: Final = _PAGE.format(line=f"concat('{{', {_MEMBERS}, E'}}\\n')")
+_CSV: Final = _PAGE.format(line="line", columns=f"entry.seq, {_FIELDS} AS line")
+_MEMBERS: Final = ", ".join(f'{sql} AS "{name}"' for name, sql in _VALUES.items())
+_JSON: Final = _PAGE.format(line="row_to_json(page) || E'\\n'", columns=_MEMBERS)
 
 _BALANCES: Final = """
 SELECT moment.at, entry.balance_after, entry.reserved_after
