@@ -153,7 +153,10 @@ DATABASES: dict[str, Any] = {
             # The engine's statements keep their plans; behind a pooler that cannot, set it to 0.
             "prepare_threshold": env.int("DATABASE_PREPARE_THRESHOLD", 5) or None,
             "options": "-c statement_timeout=15000 -c lock_timeout=3000"
-            " -c idle_in_transaction_session_timeout=15000",
+            " -c idle_in_transaction_session_timeout=15000"
+            # Of disks without arms. A plan that is kept from when its table had a few pages would
+            # read all of it, for every foreign key, until the table is analyzed again.
+            " -c random_page_cost=1.1",
         },
     }
 }

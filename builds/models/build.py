@@ -51,12 +51,17 @@ class Build(models.Model):
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    # build_listing_idx and build_project_key are the indexes of these two.
     organization = models.ForeignKey(
-        "flagship.Organization", on_delete=models.PROTECT, related_name="+"
+        "flagship.Organization", on_delete=models.PROTECT, related_name="+", db_index=False
     )
     # Foreign keys with the organization, and the one that carries max_active: in the migration.
     project = models.ForeignKey(
-        "builds.Project", on_delete=models.PROTECT, related_name="builds", db_constraint=False
+        "builds.Project",
+        on_delete=models.PROTECT,
+        related_name="builds",
+        db_constraint=False,
+        db_index=False,
     )
     source = models.ForeignKey(
         "builds.Source", on_delete=models.PROTECT, related_name="builds", db_constraint=False
@@ -199,7 +204,6 @@ class Build(models.Model):
         ]
         indexes = [
             models.Index(fields=["organization", "-id"], name="build_listing_idx"),
-            models.Index(fields=["project", "-id"], name="build_project_listing_idx"),
             # The latest deployed ones, for estimates; a day's, for the rollups.
             models.Index(
                 fields=["project", "builder", "-id"],

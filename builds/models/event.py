@@ -24,7 +24,9 @@ class BuildEvent(models.Model):
     APPEND_ONLY: ClassVar[bool] = True
 
     id = models.BigAutoField(primary_key=True)
-    build = models.ForeignKey("builds.Build", on_delete=models.PROTECT, related_name="events")
+    build = models.ForeignKey(  # build_event_unique is its index
+        "builds.Build", on_delete=models.PROTECT, related_name="events", db_index=False
+    )
     seq = models.PositiveIntegerField(default=0)
     name = models.CharField(max_length=60)
     # Where the build stood when it had happened.

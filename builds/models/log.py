@@ -17,7 +17,9 @@ class BuildTransition(models.Model):
     TRIGGER_WRITTEN: ClassVar[bool] = True
 
     id = models.BigAutoField(primary_key=True)
-    build = models.ForeignKey("builds.Build", on_delete=models.PROTECT, related_name="transitions")
+    build = models.ForeignKey(  # build_transition_unique is its index
+        "builds.Build", on_delete=models.PROTECT, related_name="transitions", db_index=False
+    )
     seq = models.PositiveSmallIntegerField()
     from_state = models.CharField(max_length=20, null=True)  # noqa: DJ001 (the first has none)
     to_state = models.CharField(max_length=20)
@@ -48,7 +50,9 @@ class BuildLogLine(models.Model):
     APPEND_ONLY: ClassVar[bool] = True
 
     id = models.BigAutoField(primary_key=True)
-    build = models.ForeignKey("builds.Build", on_delete=models.PROTECT, related_name="log_lines")
+    build = models.ForeignKey(  # build_log_line_unique is its index
+        "builds.Build", on_delete=models.PROTECT, related_name="log_lines", db_index=False
+    )
     seq = models.PositiveIntegerField()
     stream = models.CharField(max_length=10)
     text = models.TextField()

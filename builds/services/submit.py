@@ -197,6 +197,15 @@ def store(drafts: Sequence[Build], *, actor: str) -> None:
     All drafts are of one organization.
     Raises: InsufficientCredits, for the first one that the credits do not reach for.
     """
+    job_ids = enqueue_many(
+        [RunBuild(build_id=draft.id) for draft in drafts],
+        organization_id=drafts[0].organization_id,
+        dedupe_keys=[f"{RunBuild.KIND}:{draft.id.hex}" for draft in drafts],
+    )
+    for draft, job_id in zip(drafts, job_ids, strict=True):
+        draft.job_id = job_id
+    # Behind the jobs, which are new and nobody's to wait for: from here on the organization's other
+    # requests wait for its account.
     held = reserve_each(
         organization_id=drafts[0].organization_id,
         holds=[Hold(draft.estimated_credits, public_id("build", draft.id)) for draft in drafts],
@@ -205,13 +214,6 @@ def store(drafts: Sequence[Build], *, actor: str) -> None:
     )
     for draft, reserved in zip(drafts, held, strict=True):
         draft.reservation_id = reserved.reservation_id
-    job_ids = enqueue_many(
-        [RunBuild(build_id=draft.id) for draft in drafts],
-        organization_id=drafts[0].organization_id,
-        dedupe_keys=[f"{RunBuild.KIND}:{draft.id.hex}" for draft in drafts],
-    )
-    for draft, job_id in zip(drafts, job_ids, strict=True):
-        draft.job_id = job_id
     insert(drafts)
     _record_created(drafts, actor)
 
