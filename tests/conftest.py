@@ -16,10 +16,12 @@ from django.db import connections
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
+from tests.databases import Pristine, look, restore
 from tests.processes import Processes
 from tests.servers import DATABASE, SERVERS, TEMPLATE, Servers
 
 ROOT = Path(__file__).resolve().parent.parent
+_pristine: Pristine | None = None
 
 
 @pytest.fixture(scope="session")
@@ -69,6 +71,14 @@ def django_db_setup(servers: Servers) -> None:
     _manage("migrate", "--verbosity=0", database_url=owner)
     _manage("grant_application_role", servers.application, database_url=owner)
     _recreate(DATABASE, TEMPLATE)
+    global _pristine
+    _pristine = look()
+
+
+def _as_new() -> None:
+    """Make the database under test what it was before the test."""
+    if _pristine is None or not restore(_pristine):
+        _recreate(DATABASE, TEMPLATE)
 
 
 def _empty_valkey() -> None:
@@ -90,7 +100,7 @@ def live_db(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
         finally:
             telemetry.flush(1.0)  # what a thread of this process still has to write
             connections.close_all()
-    _recreate(DATABASE, TEMPLATE)
+    _as_new()
     _empty_valkey()
 
 
