@@ -88,8 +88,9 @@ def _parse(received: bytes, *, is_head: bool, is_over: bool) -> Reply | None:
     is_whole |= headers.get("content-type", "").startswith("text/event-stream")
     is_whole |= length is not None and len(rest) >= int(length)
     is_whole |= rest.endswith(b"0\r\n\r\n")
-    # What follows is the answer to another request.
-    return Reply(status, headers, rest[: int(length)] if length else rest) if is_whole else None
+    # What follows is the answer to another request; to HEAD at once, whatever the length says.
+    body = b"" if is_head else rest[: int(length)] if length else rest
+    return Reply(status, headers, body) if is_whole else None
 
 
 def describe(raw: bytes) -> str:
