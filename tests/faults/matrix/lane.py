@@ -72,6 +72,9 @@ _TIDY: Final = """
 DELETE FROM drills_effect; DELETE FROM jobs_failedjob; DELETE FROM jobs_jobattempt;
 DELETE FROM jobs_job;
 """
+_FORGET: Final = (
+    "DELETE FROM jobs_failuredelta; DELETE FROM jobs_failurehour; DELETE FROM jobs_failuregroup"
+)
 
 
 _numbers: Final = count()
@@ -344,6 +347,8 @@ class Lane:
     def _tidy(self) -> None:
         self.database.execute(_TIDY)
         self.database.execute("DELETE FROM jobs_schedule WHERE name LIKE 'case%'")
+        # The next batch dies of causes that nobody has seen, in whichever lane it runs.
+        self._as_owner([_FORGET])
         self._take_bells()
         self._bells.clear()
 
