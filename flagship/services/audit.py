@@ -32,10 +32,9 @@ INSERT INTO {EVENT_COLUMNS} VALUES ({EVENT_VALUES}, %(event_data)s::jsonb)
 _RECORD_EACH = f"""
 INSERT INTO {EVENT_COLUMNS}
 SELECT uuidv7(), %(organization_id)s::uuid, event.action, event.subject_type, event.subject_id,
-    %(actor)s::text, %(request_id)s::text, %(correlation_id)s::text, clock_timestamp(),
-    event.data::jsonb
-  FROM unnest(%(actions)s::text[], %(subject_types)s::text[], %(subject_ids)s::text[],
-              %(data)s::text[]) AS event (action, subject_type, subject_id, data)
+    %(actor)s::text, %(request_id)s::text, %(correlation_id)s::text, clock_timestamp(), event.data
+  FROM jsonb_to_recordset(%(events)s::jsonb)
+       AS event (action text, subject_type text, subject_id text, data jsonb)
 """  # noqa: S608 (names of ours only)
 
 
@@ -96,10 +95,17 @@ def record_each(events: Sequence[Event], *, organization_id: uuid.UUID | None, a
         "actor": actor,
         "request_id": trace.request_id,
         "correlation_id": trace.correlation_id,
-        "actions": [event.action for event in events],
-        "subject_types": [event.subject_type for event in events],
-        "subject_ids": [event.subject_id for event in events],
-        "data": [json.dumps(event.data) for event in events],
+        "events": json.dumps(
+            [
+                {
+                    "action": event.action,
+                    "subject_type": event.subject_type,
+                    "subject_id": event.subject_id,
+                    "data": event.data,
+                }
+                for event in events
+            ]
+        ),
     }
     run(_RECORD_EACH, values)
 

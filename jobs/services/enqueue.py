@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
@@ -35,13 +36,15 @@ FROM (
     SELECT clock.now, clock.now + make_interval(secs => %(delay_s)s::float8) AS due_at,
         CASE %(delay_s)s::float8 WHEN 0 THEN 'queued' ELSE 'pending' END AS state
     FROM (SELECT clock_timestamp() AS now) AS clock
-) AS plan, unnest(%(ids)s::uuid[], %(payloads)s::jsonb[], %(dedupe_keys)s::text[])
-    AS new (id, payload, dedupe_key)
+) AS plan, jsonb_to_recordset(%(jobs)s::jsonb)
+    AS new (id uuid, payload jsonb, dedupe_key text)
 ON CONFLICT (dedupe_key) WHERE dedupe_key IS NOT NULL DO NOTHING
 RETURNING id, created_at, next_attempt_at
 """
 _BY_KEY: Final = "SELECT dedupe_key, id FROM jobs_job WHERE dedupe_key = ANY(%(keys)s)"
 
+New = tuple[uuid.UUID, str, str | None]
+"""A job's id, its payload as it is stored, and its dedupe key."""
 Inserted = dict[uuid.UUID, tuple[datetime, datetime]]
 """When each inserted job was created and is due."""
 
@@ -68,8 +71,7 @@ def enqueue(
     row = _describe(handler, payload, organization_id, delay_s)
     job_id, text = new_id(), _checked(handler, payload)
     while True:
-        new = row | {"ids": [job_id], "payloads": [text], "dedupe_keys": [dedupe_key]}
-        inserted = _insert(handler, new)
+        inserted = _insert(handler, row, [(job_id, text, dedupe_key)])
         if inserted:
             return _as_model(row, payload, job_id, dedupe_key, *inserted[job_id])
         existing = Job.objects.filter(dedupe_key=dedupe_key).first()
@@ -107,12 +109,9 @@ def enqueue_many(
     stored: set[uuid.UUID] = set()
     for kind, places in kinds.items():
         handler = get_handler(kind)
-        row = _describe(handler, payloads[places[0]], organization_id, 0.0) | {
-            "ids": [ids[place] for place in places],
-            "payloads": [texts[place] for place in places],
-            "dedupe_keys": [keys[place] for place in places],
-        }
-        stored |= _insert(handler, row).keys()
+        row = _describe(handler, payloads[places[0]], organization_id, 0.0)
+        new = [(ids[place], texts[place], keys[place]) for place in places]
+        stored |= _insert(handler, row, new).keys()
     return ids if len(stored) == len(ids) else _resolve(ids, keys, stored)
 
 
@@ -151,14 +150,19 @@ def _describe(
     }
 
 
-def _insert(handler: Handler, row: dict[str, Any]) -> Inserted:
+def _insert(handler: Handler, row: dict[str, Any], new: Sequence[New]) -> Inserted:
     """Insert, and ring on commit for what is not delayed; return what had not been there."""
-    inserted: Inserted = {job_id: (made, due) for job_id, made, due in run(_INSERT, row)}
+    jobs = ",".join(
+        f'{{"id":"{job_id}","payload":{text},"dedupe_key":{json.dumps(key)}}}'
+        for job_id, text, key in new
+    )
+    made_now = run(_INSERT, row | {"jobs": f"[{jobs}]"})
+    inserted: Inserted = {job_id: (made, due) for job_id, made, due in made_now}
     if inserted and row["delay_s"] == 0:
         letter = letter_of(handler.kind, 0)
         queue, timeout_s = handler.queue, handler.timeout_s
         # In the order given, which is the order in which they shall run.
-        fresh = [job_id for job_id in row["ids"] if job_id in inserted]
+        fresh = [job_id for job_id, _, _ in new if job_id in inserted]
         ring_on_commit([Ring(job_id, queue, 1, timeout_s, letter) for job_id in fresh])
     return inserted
 

@@ -8,7 +8,7 @@ import time
 from collections import deque
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from django.db import connection
 from django.db.models import Max, Q, QuerySet
@@ -29,9 +29,9 @@ _INSERT: Final = """
 INSERT INTO jobs_telemetryevent (key, name, at, organization_id, source, request_id,
     correlation_id, data)
 SELECT key, name, clock_timestamp() - make_interval(secs => age_s), organization_id, source,
-    request_id, correlation_id, data::jsonb
-FROM unnest(%(key)s::uuid[], %(name)s::text[], %(age_s)s::float8[], %(organization_id)s::uuid[],
-        %(source)s::text[], %(request_id)s::text[], %(correlation_id)s::text[], %(data)s::text[])
+    request_id, correlation_id, data
+FROM ROWS FROM (jsonb_to_recordset(%s::jsonb) AS (key uuid, name text, age_s float8,
+        organization_id uuid, source text, request_id text, correlation_id text, data jsonb))
     WITH ORDINALITY AS draft (key, name, age_s, organization_id, source, request_id,
         correlation_id, data, place)
 ORDER BY place
@@ -156,7 +156,7 @@ class SharedSink:
     """The table, written behind the work and read in the order of commits."""
 
     def __init__(self) -> None:
-        self._writer = Writer(store)
+        self._writer = Writer(store, rest)
         self.put = self._writer.put
         self.flush = self._writer.flush
 
@@ -213,26 +213,35 @@ class _SharedWaiter:
 def store(drafts: list[Draft]) -> None:
     """Insert drafts in their order with one statement, which commits by itself; wake readers.
 
-    Writing the same drafts again changes nothing. Raises: django.db.Error. The thread's
-    connection is given back: between events this costs the database nothing.
+    Writing the same drafts again changes nothing. Raises: django.db.Error. The connection stays
+    the thread's for the next ones, unless it is a pool's: a new one for each burst costs the
+    database more than the events. `rest` gives it back.
     """
     now_s = time.monotonic()
-    columns: dict[str, list[Any]] = {
-        "key": [draft.key for draft in drafts],
-        "name": [draft.name for draft in drafts],
-        "age_s": [max(now_s - draft.published_s, 0.0) for draft in drafts],
-        "organization_id": [draft.organization_id for draft in drafts],
-        "source": [draft.source for draft in drafts],
-        "request_id": [draft.request_id for draft in drafts],
-        "correlation_id": [draft.correlation_id for draft in drafts],
-        "data": [json.dumps(draft.data) for draft in drafts],
-    }
+    told = [
+        {
+            "key": str(draft.key),
+            "name": draft.name,
+            "age_s": max(now_s - draft.published_s, 0.0),
+            "organization_id": draft.organization_id and str(draft.organization_id),
+            "source": draft.source,
+            "request_id": draft.request_id,
+            "correlation_id": draft.correlation_id,
+            "data": draft.data,
+        }
+        for draft in drafts
+    ]
     try:
         with outside(), connection.cursor() as cursor:
-            cursor.execute(_INSERT, columns)
+            cursor.execute(_INSERT, [json.dumps(told)])
     finally:
-        connection.close()
+        connection.close_if_unusable_or_obsolete()
     wake(CHANNEL)
+
+
+def rest() -> None:
+    """Give the thread's connection back: between events telemetry costs the database nothing."""
+    connection.close()
 
 
 def _matching(wanted: Wanted) -> QuerySet[TelemetryEvent]:

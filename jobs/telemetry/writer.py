@@ -19,6 +19,8 @@ WAITING_MAX: Final = 5_000
 BATCH: Final = 200
 GATHER_S: Final = 0.1
 """How long a first event waits for company, so that a burst is one statement; a flush is none."""
+REST_AFTER_S: Final = 1.0
+"""How long nothing has to come before `rest` is called."""
 AGAIN_S: Final = (0.2, 5.0)
 """Waits after a failed write: the first, and the longest."""
 
@@ -26,6 +28,7 @@ AGAIN_S: Final = (0.2, 5.0)
 class Writer:
     """Hands drafts to `store` in another thread; `put` neither waits nor raises.
 
+    `rest` is called in that thread when no more have come for REST_AFTER_S, once.
     When the store fails the drafts are kept and tried again. When more than WAITING_MAX wait, the
     oldest go: of a long outage the end is worth more than the beginning. The thread is a daemon;
     what it has not written is given FLUSH_S at the end of the process.
@@ -33,8 +36,11 @@ class Writer:
 
     FLUSH_S: Final = 2.0
 
-    def __init__(self, store: Callable[[list[Draft]], None]) -> None:
+    def __init__(
+        self, store: Callable[[list[Draft]], None], rest: Callable[[], None] = lambda: None
+    ) -> None:
         self._store = store
+        self._rest = rest
         self._changed = threading.Condition()
         self._waiting: deque[Draft] = deque()
         self._dropped = 0
@@ -88,16 +94,14 @@ class Writer:
         self._pid = os.getpid()
 
     def _run(self) -> None:
-        wait_s = AGAIN_S[0]
+        wait_s, is_resting = AGAIN_S[0], True
         while True:
-            with self._changed:
-                self._changed.wait_for(lambda: bool(self._waiting))
-                self._changed.wait_for(
-                    lambda: self._flushing > 0 or len(self._waiting) >= BATCH, GATHER_S
-                )
-                batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
-                self._is_writing = True
-            is_stored = self._attempt(batch)
+            batch = self._next_batch(None if is_resting else REST_AFTER_S)
+            if not batch:
+                self._rest()
+                is_resting = True
+                continue
+            is_stored, is_resting = self._attempt(batch), False
             with self._changed:
                 self._is_writing = False
                 if not is_stored:
@@ -108,6 +112,17 @@ class Writer:
             else:
                 time.sleep(wait_s)
                 wait_s = min(wait_s * 2, AGAIN_S[1])
+
+    def _next_batch(self, limit_s: float | None) -> list[Draft]:
+        """Wait for drafts and return them; none when none has come in time."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: bool(self._waiting), limit_s):
+                return []
+            self._changed.wait_for(
+                lambda: self._flushing > 0 or len(self._waiting) >= BATCH, GATHER_S
+            )
+            self._is_writing = True
+            return [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
 
     def _attempt(self, batch: list[Draft]) -> bool:
         try:

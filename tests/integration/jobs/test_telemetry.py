@@ -26,6 +26,10 @@ INSERT = (
     "INSERT INTO jobs_telemetryevent (key, name, at, source, request_id, correlation_id, data)"
     " VALUES (gen_random_uuid(), %s, now(), 'test', '', '', '{}') RETURNING sequence"
 )
+WRITERS = """
+SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
+    AND query LIKE '%INSERT INTO jobs_telemetryevent%'
+"""
 WAITING = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
 
 
@@ -161,6 +165,25 @@ def test_publish__beyond_the_limit__is_let_through_where_there_is_none(
         publish("a.wild")
 
     assert names() == ["a.wild"] * 900
+
+
+def test_events__that_come_on_and_on__are_written_by_one_connection_until_no_more_come(
+    shared: None,
+) -> None:
+    # O-02: between events telemetry holds nothing of the database's.
+    def writers() -> list[int]:
+        with connection.cursor() as cursor:
+            cursor.execute(WRITERS)
+            return [pid for (pid,) in cursor.fetchall()]
+
+    seen = []
+    for _ in range(3):
+        publish("a.one")
+        assert telemetry.flush(10)
+        seen += writers()
+    assert len(seen) == 3 and len(set(seen)) == 1
+
+    wait_until(lambda: writers() == [])
 
 
 @pytest.mark.parametrize("name", ["", "nodot", "Job.dead", "job.dead!", "job." + "x" * 200])

@@ -6,10 +6,12 @@ import json
 import threading
 import uuid
 from datetime import UTC, datetime
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import pytest
 
+from jobs.telemetry import writer as writing
 from jobs.telemetry.event import DATA_BYTES, REDACTED, Draft, Event, Wanted, clean
 from jobs.telemetry.writer import WAITING_MAX, Writer
 
@@ -102,6 +104,21 @@ def test_writer__whose_store_fails__keeps_order_and_writes_each_once() -> None:
 
     assert writer.flush(10)
     assert written == list(range(500))
+
+
+def test_writer__that_has_nothing_more_to_write__rests_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # O-02: the connection is kept between bursts and given back behind the last one.
+    monkeypatch.setattr(writing, "REST_AFTER_S", 0.05)
+    done: SimpleQueue[str] = SimpleQueue()
+    writer = Writer(lambda drafts: done.put("stored"), lambda: done.put("rests"))
+
+    for _ in range(2):
+        writer.put(draft(1))
+        assert [done.get(timeout=10), done.get(timeout=10)] == ["stored", "rests"]
+        with pytest.raises(Empty):
+            done.get(timeout=0.2)
 
 
 def test_writer__of_a_store_that_hangs__takes_on_and_drops_the_oldest() -> None:
