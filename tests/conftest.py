@@ -12,6 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 import redis
+from asgiref.sync import SyncToAsync
 from django.db import connections
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
@@ -100,6 +101,8 @@ def live_db(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
         finally:
             telemetry.flush(1.0)  # what a thread of this process still has to write
             connections.close_all()
+            # The thread in which what is called from coroutines runs, from test to test.
+            SyncToAsync.single_thread_executor.submit(connections.close_all).result()
     _as_new()
     _empty_valkey()
 
