@@ -42,7 +42,8 @@ def run(
         if cursor is None:
             cursor = kept[_CURSOR] = psycopg.Cursor(wrapper.connection)
         cursor.execute(cast(Any, statement), parameters, prepare=_PLAINLY not in kept)
-        return cursor.fetchall() if cursor.description else []
+        # Not asked of `description`, which writes one for each of sixty columns.
+        return cursor.fetchall() if cursor.rownumber is not None else []
 
 
 def run_fresh(
