@@ -98,7 +98,7 @@ class Writer:
         while True:
             batch = self._next_batch(None if is_resting else REST_AFTER_S)
             if not batch:
-                self._rest()
+                self._rest_once()
                 is_resting = True
                 continue
             is_stored, is_resting = self._attempt(batch), False
@@ -123,6 +123,13 @@ class Writer:
             )
             self._is_writing = True
             return [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+
+    def _rest_once(self) -> None:
+        """Rest; what goes wrong with it must not end the thread."""
+        try:
+            self._rest()
+        except Exception as error:
+            logger.warning("telemetry cannot rest: %s", error)
 
     def _attempt(self, batch: list[Draft]) -> bool:
         try:
