@@ -17,6 +17,7 @@ class FlagshipConfig(AppConfig):
     # What requests may call: the first before it is known whose they are, the others as they are.
     tenant_functions: ClassVar[tuple[str, ...]] = (
         "flagship_find_caller",
+        "flagship_confirm_caller",
         "flagship_claim_key",
         "flagship_claim_signed_key",
         "flagship_take_use",

@@ -16,7 +16,7 @@ from flagship.errors.requests import ValidationFailed
 from flagship.errors.translate import refusal_for
 from flagship.middleware.body import buffered_body
 from flagship.middleware.routes import Route, current, is_mutation, route_of
-from flagship.middleware.wall import transaction_of
+from flagship.middleware.wall import known_caller_of, transaction_of
 from flagship.models.idempotency import Claim, StoredAnswer
 from flagship.selectors.caller import client_of, signature_use_of
 from flagship.services.idempotency import (
@@ -81,7 +81,7 @@ class IdempotencyMiddleware:
         stored = None if use else cached_answer(claim=claim)
         if stored is not None:
             return replay(claim, stored, "cache")
-        with claimed_key(claim=claim, use=use) as stored:
+        with claimed_key(claim=claim, use=use, known=known_caller_of(request)) as stored:
             if stored is None:
                 return store(claim, self._work(request))
         cache_answer(claim=claim, answer=stored)

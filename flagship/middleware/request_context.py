@@ -101,6 +101,8 @@ def _log(request: HttpRequest, status: int, elapsed_ms: int) -> None:
     """Leave a line of each request, under its ids; of plain reads only where DEBUG is logged."""
     is_plain = request.method in ("GET", "HEAD") and status < 400
     level = logging.DEBUG if is_plain else logging.INFO
+    if not logger.isEnabledFor(level):
+        return
     # Quoted: a path may hold line breaks, and its query secrets.
     path = quote(request.path_info, safe="/:@~!$&'()*+,;=")[:300]
     logger.log(level, "request.answered %s %s %s %d ms", request.method, path, status, elapsed_ms)

@@ -1,15 +1,20 @@
-"""How long somebody stays logged in at the console."""
+"""Who is logged in at the console, and for how long. Nobody is anywhere else."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from django.conf import settings
 from django.contrib.auth import logout
+from django.contrib.auth.middleware import AuthenticationMiddleware
+from django.contrib.messages.middleware import MessageMiddleware
 from django.contrib.sessions.backends.base import SessionBase
+from django.contrib.sessions.middleware import SessionMiddleware
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.utils.deprecation import MiddlewareMixin
 
 CONSOLE: Final = "/admin/"
 STARTED: Final = "started_at"
@@ -18,6 +23,28 @@ SEEN: Final = "seen_at"
 STEP_S: Final = 60.0
 # On what an open page asks by itself (jobs/static/jobs/refresh.js): nobody need be there.
 REFRESH_HEADER: Final = "X-Console-Refresh"
+
+
+class _OfTheConsole(MiddlewareMixin):
+    """Does nothing to what is not the console's: elsewhere no cookie says who somebody is."""
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        """Answer the request."""
+        if request.path_info.startswith(CONSOLE):
+            return super().__call__(request)
+        return self.get_response(request)
+
+
+class ConsoleSessionMiddleware(_OfTheConsole, SessionMiddleware):
+    """Django's sessions, for the console."""
+
+
+class ConsoleAuthenticationMiddleware(_OfTheConsole, AuthenticationMiddleware):
+    """Django's logins, for the console."""
+
+
+class ConsoleMessageMiddleware(_OfTheConsole, MessageMiddleware):
+    """Django's messages, for the console."""
 
 
 class SessionLimitsMiddleware:

@@ -14,7 +14,9 @@ from flagship.errors.envelope import answer
 from flagship.errors.translate import refusal_for
 from flagship.middleware.routes import is_api
 from flagship.selectors.caller import client_of
-from jobs.clients.wall import inside, outside
+from flagship.services.known_callers import KnownCaller, inside_as
+from jobs.clients.wall import outside
+from jobs.errors import Refusal
 
 # Who may see all rows is decided behind these addresses: operators by their permissions, and
 # everybody what was published.
@@ -29,10 +31,19 @@ Response = HttpResponseBase
 def transaction_of(request: HttpRequest) -> AbstractContextManager[object]:
     """Return the transaction that a request runs in: it sees the rows of the caller's organization.
 
-    One without a caller sees what the process does, which is nothing where it serves the API.
+    One without a caller sees what the process does, which is nothing where it serves the API. One
+    whose caller is not what it was is refused as it begins (`inside_as`).
     """
     client = client_of(request)
-    return transaction.atomic() if client is None else inside(client.organization_id)
+    if client is None:
+        return transaction.atomic()
+    return inside_as(known_caller_of(request), client.organization_id)
+
+
+def known_caller_of(request: HttpRequest) -> KnownCaller | None:
+    """Return the caller that the request's transaction has to confirm; None where it need not."""
+    known: KnownCaller | None = getattr(request, "known_caller", None)
+    return known
 
 
 class PlatformMiddleware:
@@ -74,12 +85,12 @@ class WallMiddleware:
         if client is None or not _has_rows(request):
             return self.get_response(request)
         try:
-            with inside(client.organization_id):
+            with transaction_of(request):
                 response = self.get_response(request)
                 if response.status_code >= 400:
                     transaction.set_rollback(True)
                 return response
-        except Error as error:
+        except (Refusal, Error) as error:
             return answer(refusal_for(error))
 
 

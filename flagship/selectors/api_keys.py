@@ -73,6 +73,12 @@ def hash_secret(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
+def prefix_of(bearer: str) -> str | None:
+    """Return the part of an API key that names its row; None where it is no key."""
+    match = KEY_SHAPE.fullmatch(bearer)
+    return match["prefix"] if match else None
+
+
 def find_credentials(*, bearer: str, signing_key_id: uuid.UUID | None) -> Credentials | None:
     """Return the row behind an API key or a signing key, in one statement; None for neither.
 
@@ -81,10 +87,10 @@ def find_credentials(*, bearer: str, signing_key_id: uuid.UUID | None) -> Creden
 
     Source: F-01, E-05.
     """
-    match = KEY_SHAPE.fullmatch(bearer)
-    if match is None and signing_key_id is None:
+    prefix = prefix_of(bearer)
+    if prefix is None and signing_key_id is None:
         return None
-    found = run_fresh(_FIND, [match["prefix"] if match else None, signing_key_id])
+    found = run_fresh(_FIND, [prefix, signing_key_id])
     return Credentials(*found[0]) if found else None
 
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-import time
 import uuid
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,6 +10,7 @@ from django.conf import settings
 
 from flagship.models import OrganizationLimits
 from flagship.models.limits import Quota, parse_quota
+from flagship.selectors.recent import Recent
 from jobs.clients.wall import inside
 
 POLICIES: Final = ("ip", "organization", "key", "user")
@@ -20,7 +18,6 @@ POLICIES: Final = ("ip", "organization", "key", "user")
 
 KEPT_S: Final = 2.0
 """A change is in force in every process after so long."""
-_MOST_KEPT: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +28,7 @@ class OwnLimits:
 
 
 _NONE: Final = OwnLimits({})
-_kept: OrderedDict[uuid.UUID, tuple[float, OwnLimits]] = OrderedDict()
-_lock = threading.Lock()
+_recent: Final = Recent[uuid.UUID, OwnLimits](KEPT_S)
 
 
 def quota_of(policy: str, own: OwnLimits = _NONE) -> Quota | None:
@@ -47,24 +43,16 @@ def default_of(policy: str) -> str:
 
 def own_limits(*, organization_id: uuid.UUID) -> OwnLimits:
     """Return an organization's own limits, at most KEPT_S seconds old."""
-    now_s = time.monotonic()
-    with _lock:
-        kept = _kept.get(organization_id)
-    if kept is not None and now_s - kept[0] < KEPT_S:
-        return kept[1]
-    own = _read(organization_id)
-    with _lock:
-        _kept[organization_id] = (now_s, own)
-        _kept.move_to_end(organization_id)
-        while len(_kept) > _MOST_KEPT:
-            _kept.popitem(last=False)
+    own = _recent.get(organization_id)
+    if own is None:
+        own = _read(organization_id)
+        _recent.keep(organization_id, own)
     return own
 
 
 def forget(*, organization_id: uuid.UUID) -> None:
     """Read an organization's limits anew at its next request to this process."""
-    with _lock:
-        _kept.pop(organization_id, None)
+    _recent.forget(organization_id)
 
 
 def jobs_in_flight_max(*, organization_id: uuid.UUID) -> int | None:

@@ -23,9 +23,9 @@ from flagship.errors.translate import is_lock_timeout
 from flagship.models.idempotency import Claim, StoredAnswer
 from flagship.models.signature import Use
 from flagship.selectors.idempotency import answer_of, key_hash_of
+from flagship.services.known_callers import KnownCaller, inside_as
 from flagship.services.signature_uses import refuse_replay, use_columns
 from jobs.clients.postgres import constraint_of, run, run_and_commit, written
-from jobs.clients.wall import inside
 
 KEPT_S = 24 * 3600
 LOCK_TIMEOUT_MS = 1000
@@ -112,20 +112,23 @@ def cache_answer(*, claim: Claim, answer: StoredAnswer) -> None:
 
 
 @contextmanager
-def claimed_key(*, claim: Claim, use: Use | None = None) -> Iterator[StoredAnswer | None]:
+def claimed_key(
+    *, claim: Claim, use: Use | None = None, known: KnownCaller | None = None
+) -> Iterator[StoredAnswer | None]:
     """Make the block the request's transaction, which takes the key as it begins; yield its answer.
 
     None means that the key is this transaction's until it ends. A twin that holds it is waited
     for, up to the lock timeout, which stays in force for the transaction. The nonce of a signed
-    request (`use`) is used up by the same statement, before the key is looked at. Costs no round
-    trip of its own, unless there is an answer.
+    request (`use`) is used up by the same statement, before the key is looked at, and before that
+    its caller is confirmed (`known`). Costs no round trip of its own, unless there is an answer.
 
-    Raises: IdempotencyKeyInUse; IdempotencyKeyReused; NonceReplayed. Nothing has changed.
+    Raises: Unauthenticated; IdempotencyKeyInUse; IdempotencyKeyReused; NonceReplayed. Nothing has
+    changed.
     """
     with ExitStack() as stack:
         try:
-            transaction = inside(claim.organization_id, first=_written_claim(claim, use))
-            found = stack.enter_context(transaction)
+            asked = _written_claim(claim, use)
+            found = stack.enter_context(inside_as(known, claim.organization_id, first=asked))
         except OperationalError as error:
             if is_lock_timeout(error):
                 raise IdempotencyKeyInUse from error
