@@ -18,7 +18,7 @@ from django.test import Client
 from flagship.models import IdempotencyRecord
 from flagship.models.idempotency import Claim
 from flagship.models.signature import Use
-from jobs.clients.wall import inside
+from flagship.services.known_callers import KnownCaller, inside_as
 from jobs.models import Job
 from tests.clients import ApiCaller, make_client
 from tests.histories.bugs import rewrite
@@ -61,9 +61,9 @@ def race(rounds: int = ROUNDS) -> Counter[str]:
 
 
 @contextmanager
-def unclaimed(*, claim: Claim, use: Use | None) -> Iterator[None]:
+def unclaimed(*, claim: Claim, use: Use | None, known: KnownCaller | None) -> Iterator[None]:
     """Begin the request's transaction, and look at no key."""
-    with inside(claim.organization_id):
+    with inside_as(known, claim.organization_id):
         yield None
 
 
