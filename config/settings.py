@@ -81,7 +81,7 @@ CSP_REPORT_URL = env.str("CSP_REPORT_URL", "", validate=validate.Regexp(r"[^\s;,
 INSTALLED_APPS = [
     "unfold",
     "unfold.contrib.filters",
-    "django.contrib.admin",
+    "config.apps.ConsoleConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

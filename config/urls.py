@@ -8,6 +8,9 @@ from django.urls import include, path
 from flagship.admin.login import log_in
 from jobs.admin.overview import show_parts
 
+# The one place that shows the pages loads them (config.apps).
+admin.autodiscover()
+
 urlpatterns = [
     # Before the site's own, under the same name.
     path("admin/login/", log_in),

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,11 @@ from tests.servers import DATABASE, SERVERS, TEMPLATE, Servers
 
 ROOT = Path(__file__).resolve().parent.parent
 _pristine: Pristine | None = None
+
+
+def pytest_sessionstart() -> None:
+    """Load the console's pages, as the processes that show them do: tests walk them."""
+    import_module("config.urls")
 
 
 @pytest.fixture(scope="session")

@@ -45,9 +45,15 @@ def is_mutation(request: HttpRequest) -> bool:
 
 
 def route_of(request: HttpRequest) -> Route | None:
-    """Return the request's route; None where there is none."""
+    """Return the request's route; None where there is none. It is looked for once."""
     try:
-        match = resolve(request.path_info)
-    except Resolver404:
-        return None
-    return route_to(match.route, match.func)
+        known: Route | None = request.found_route  # type: ignore[attr-defined]  # set below
+    except AttributeError:
+        try:
+            match = resolve(request.path_info)
+        except Resolver404:
+            known = None
+        else:
+            known = route_to(match.route, match.func)
+        setattr(request, "found_route", known)  # noqa: B010 (read above)
+    return known

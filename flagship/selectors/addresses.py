@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from functools import cache
+from functools import cache, lru_cache
 
 from django.conf import settings
 from django.http import HttpRequest
@@ -37,6 +37,7 @@ def address_of(request: HttpRequest) -> str:
     return str(found)
 
 
+@lru_cache(maxsize=4096)
 def subscriber_of(address: str) -> str:
     """Return whom an address belongs to: IPv6 hands out networks of 64 bits, not addresses."""
     found = _parse(address)
@@ -45,6 +46,7 @@ def subscriber_of(address: str) -> str:
     return address
 
 
+@lru_cache(maxsize=4096)
 def _parse(text: str) -> Address | None:
     """Read an address, with or without a port; IPv4 written as IPv6 is IPv4."""
     bare = text

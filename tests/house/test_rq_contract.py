@@ -35,7 +35,7 @@ from rq_scheduler.scheduler import Scheduler
 
 from jobs.clients.doorbells import DISPATCHER, Ring, ring, take
 from jobs.ids import new_id
-from jobs.management.commands.rqworker import Command
+from jobs.management.commands import rqscheduler, rqworker
 from jobs.queues import MAINTENANCE
 from jobs.worker.doorbell import Doorbell
 from jobs.worker.scheduler import SweepingScheduler
@@ -43,7 +43,7 @@ from jobs.worker.worker import ThreadWorker
 
 ROOT = Path(__file__).resolve().parents[2]
 FAMILY = ("rq", "django_rq", "rq_scheduler", "redis")
-SUBCLASSES = (ThreadWorker, SweepingScheduler, Doorbell, Command)
+SUBCLASSES = (ThreadWorker, SweepingScheduler, Doorbell, rqworker.Command, rqscheduler.Command)
 
 # Which of our modules (below jobs/) | what of theirs | what we rely on about it.
 CONTRACT = """
@@ -105,6 +105,8 @@ worker/scheduler | rq_scheduler.scheduler:Scheduler._install_signal_handlers | (
 worker/scheduler | rq_scheduler.scheduler:Scheduler.key | property
 worker/scheduler | rq_scheduler.scheduler:Scheduler.connection | attribute of instances
 worker/scheduler | rq_scheduler.scheduler:Scheduler._interval | attribute of instances
+management/commands/rqscheduler | django_rq.management.commands:rqscheduler | module
+management/commands/rqscheduler | django_rq.management.commands.rqscheduler:Command.help | '\\n    Runs RQ scheduler\\n    '
 management/commands/rqworker | django_rq.management.commands:rqworker | module
 management/commands/rqworker | django_rq.management.commands.rqworker:Command.handle | (self, *args, **options)
 management/commands/rqworker | django_rq.management.commands.rqworker:Command.help | ''

@@ -6,6 +6,7 @@ from typing import Any
 
 from django_rq.management.commands import rqworker
 
+from jobs.management.starts import CHECKED
 from jobs.queues import QUEUES
 
 
@@ -13,6 +14,7 @@ class Command(rqworker.Command):
     """Run a worker: on the queues named, or on all of them."""
 
     help = "Run a worker on the queues named, or on all of them."
+    requires_system_checks = CHECKED
 
     def handle(self, *queues: str, **options: Any) -> None:
         """Start the worker."""

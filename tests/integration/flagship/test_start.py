@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from typing import Any
 
 import pytest
+from django.contrib.admin.sites import site
 from django.core.checks import run_checks
 
 from flagship.checks import check_wall, refuse_to_serve
 from flagship.handlers import prune
 from flagship.management.embedded.home import free_port
-from flagship.models import IdempotencyRecord
+from flagship.models import ApiKey, IdempotencyRecord
 from flagship.payloads import PruneIdempotency
 from jobs.registry import get_handler
 from tests.processes import Processes
@@ -73,6 +76,45 @@ def test_process__without_a_secret__does_not_start(servers: Any, processes: Proc
 
     assert check.wait() == 1
     assert "SECRET_KEY" in check.output()
+
+
+@pytest.mark.parametrize("command", ["rqworker", "rqscheduler"])
+def test_worker__with_settings_that_are_wrong__does_not_start(
+    command: str, servers: Any, processes: Processes
+) -> None:
+    # O-01: of the checks they leave out only those of addresses and pages, which they do not serve.
+    wrong = {"FLAGSHIP_SECRET_KEY": "short", "JOB_LEASE_S": "1", "JOB_LEASE_RENEWAL_S": "1"}
+    worker = processes.start(command, env={"DJANGO_SETTINGS_MODULE": "config.settings", **wrong})
+
+    assert worker.wait() == 1
+    assert "flagship.E001" in worker.output()
+    assert "jobs.E004" in worker.output()
+
+
+@pytest.mark.parametrize("command", ["rqworker", "rqscheduler"])
+def test_worker__started__loads_no_page_and_no_address(command: str) -> None:
+    # Each process that the system starts would pay for what it never shows.
+    code = f"""
+import sys, django
+django.setup()
+from django.core.checks import run_checks
+from django.core.management import load_command_class
+run_checks(tags=load_command_class("jobs", "{command}").requires_system_checks)
+print([name for name in sys.modules if name in ("config.urls", "jobs.admin", "builds.api.urls")])
+"""
+    env = {**os.environ, "DJANGO_SETTINGS_MODULE": "config.settings_test"}
+    asked = [sys.executable, "-c", code]
+    done = subprocess.run(asked, env=env, capture_output=True, text=True, check=True, timeout=60)
+
+    assert done.stdout.strip() == "[]"
+
+
+def test_page__that_is_wrong__is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    # D-01: the pages are loaded for the check of them.
+    assert run_checks(tags=["admin"]) == []
+    monkeypatch.setattr(type(site._registry[ApiKey]), "list_display", ("no_such_column",))
+
+    assert "admin.E108" in {message.id for message in run_checks(tags=["admin"])}
 
 
 @pytest.mark.parametrize("entry", ["wsgi", "asgi"])
