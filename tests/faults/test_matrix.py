@@ -19,7 +19,7 @@ from tests.faults.matrix.tally import TALLY, full
 from tests.servers import Servers
 
 # `make faults` strikes every point there is.
-POINTS = full(500, 1_000_000)
+POINTS = full(400, 1_000_000)
 REPLAY = os.environ.get("FLAGSHIP_REPLAY", "")
 
 

@@ -43,7 +43,7 @@ def test_production__checked_for_deployment__is_clean() -> None:
 
 def test_production__without_tls_or_with_debug__is_not() -> None:
     # O-08: a proof must be able to see.
-    plain = {"security.W004", "security.W008", "security.W012", "security.W016"}
+    plain = {"security.W004", "security.W008", "security.W010", "security.W016"}
 
     assert check(SECURE_COOKIES="false") == (1, plain)
     assert check(DEBUG="true", HSTS_SUBDOMAINS="false") == (1, {"security.W005", "security.W018"})
