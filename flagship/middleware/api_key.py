@@ -16,7 +16,7 @@ from flagship.middleware.routes import is_api, is_public
 from flagship.selectors.api_keys import Credentials
 from flagship.services.api_keys import LAST_USED_STEP, touch_api_key
 from flagship.services.callers import Caller, judge, look_up
-from flagship.services.known_callers import KnownCaller, recall, remember
+from flagship.services.known_callers import KnownCaller, forget, recall, remember
 from flagship.services.signing_keys import touch_signer
 from flagship.signatures import Presented
 from jobs.errors import Refusal
@@ -79,9 +79,12 @@ class ApiKeyMiddleware:
                     caller = judge(candidate=candidate, body_sha256=digest.hex(), now=now)
                     return self._let_on_stamped(request, caller, now)
             caller = judge(candidate=candidate, body_sha256=None, now=now)
+            if before:
+                known, response = before
+                if known.is_still(caller):
+                    return response
+                forget(known=known)
             remember(caller=caller)
-            if before and before[0].is_still(caller):
-                return before[1]
             return self._let_on_stamped(request, caller, now)
         except (Refusal, Error, OSError) as error:
             return answer(refusal_for(error))

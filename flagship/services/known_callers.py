@@ -23,7 +23,7 @@ from jobs.clients.postgres import constraint_of, skip_health_check, written
 from jobs.clients.wall import Rows, inside
 
 KEPT_S: Final = 5.0
-"""A request that no transaction confirms may be counted for a blocked key for so long."""
+"""A blocked key may be counted as what it was so long after, for one request to each process."""
 UNCHANGED: Final = "flagship_caller_unchanged"
 
 _CONFIRM: Final = "SELECT flagship_confirm_caller(%s, %s, %s)"
@@ -60,6 +60,12 @@ def remember(*, caller: Caller) -> None:
         return
     values = (found.api_key_id, found.key_hash, found.scopes)
     _recent.keep(found.prefix, (found, written(_CONFIRM, values)))
+
+
+def forget(*, known: KnownCaller) -> None:
+    """Remember nothing of a caller that is not what it was: no second request is counted for it."""
+    if known.caller.credentials:
+        _recent.forget(known.caller.credentials.prefix)
 
 
 def recall(*, bearer: str | None) -> KnownCaller | None:

@@ -98,6 +98,19 @@ def test_known_caller__blocked_meanwhile__reads_nothing(api: ApiCaller) -> None:
         assert_refused(api.get(path), 401, "UNAUTHENTICATED")
 
 
+@pytest.mark.parametrize("path", [ACCOUNT, "/v1/jobs/kinds"])
+def test_known_caller__blocked_meanwhile__is_counted_once_and_forgotten(
+    api: ApiCaller, told: list[KnownCaller], path: str
+) -> None:
+    # E-07: whoever holds a leaked key does not use up its organization's requests.
+    block_api_key(api_key_id=api.api_key.id, actor="test", reason="leaked")
+
+    for _ in range(3):
+        assert_refused(api.get(path), 401, "UNAUTHENTICATED")
+
+    assert len(told) == 1
+
+
 def test_known_caller__blocked_meanwhile__has_no_answer_replayed(
     live_db: None, told: list[KnownCaller]
 ) -> None:
