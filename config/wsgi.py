@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 
-from django.core.wsgi import get_wsgi_application
+import django
 
 from config.serving import begin, settle
 from flagship.checks import refuse_to_serve
-from flagship.middleware.wsgi import ReadableContentType
+from flagship.middleware.wsgi import Handler, ReadableContentType
 from jobs.clients.wall import close_by_default
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 begin()
-application = ReadableContentType(get_wsgi_application())
+django.setup(set_prefix=False)
+application = ReadableContentType(Handler())
 close_by_default()
 refuse_to_serve()
 settle()

@@ -45,7 +45,10 @@ def is_mutation(request: HttpRequest) -> bool:
 
 
 def route_of(request: HttpRequest) -> Route | None:
-    """Return the request's route; None where there is none. It is looked for once."""
+    """Return the request's route; None where there is none.
+
+    It is looked for once: Django is told what was found (`flagship.middleware.wsgi.Handler`).
+    """
     try:
         known: Route | None = request.found_route  # type: ignore[attr-defined]  # set below
     except AttributeError:
@@ -55,5 +58,6 @@ def route_of(request: HttpRequest) -> Route | None:
             known = None
         else:
             known = route_to(match.route, match.func)
+            request.resolver_match = match
         setattr(request, "found_route", known)  # noqa: B010 (read above)
     return known

@@ -1,15 +1,26 @@
-"""What has to happen before Django's WSGI handler, which reads headers before any middleware."""
+"""Django's WSGI handler, and what comes before it: it reads headers before any middleware."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from django.core.handlers.wsgi import WSGIHandler
+from django.http import HttpRequest
+from django.urls import ResolverMatch
 from django.utils.http import parse_header_parameters
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
 Application = Callable[[Environ, StartResponse], Iterable[bytes]]
+
+
+class Handler(WSGIHandler):
+    """Django's, which looks for no route that a middleware has found already."""
+
+    def resolve_request(self, request: HttpRequest) -> ResolverMatch:
+        """Return the request's route. Raises: django.urls.Resolver404."""
+        return request.resolver_match or super().resolve_request(request)
 
 
 class ReadableContentType:
