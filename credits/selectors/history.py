@@ -13,6 +13,7 @@ from django.db import connection
 
 from credits.errors import AccountNotFound
 from credits.models import Account, Entry
+from jobs.clients.postgres import run
 from jobs.clients.wall import inside
 from jobs.selectors.sheets import csv_line, csv_quoted, csv_sql
 
@@ -173,9 +174,8 @@ def _pages(query: str, organization_id: uuid.UUID, after_seq: int) -> Iterator[s
             "after_seq": after_seq,
             "batch": BATCH,
         }
-        with inside(organization_id), connection.cursor() as cursor:
-            cursor.execute(query, asked)
-            rows, last_seq, text = cursor.fetchone()
+        with inside(organization_id):
+            [(rows, last_seq, text)] = run(query, asked)
         if rows:
             yield text
         if rows < BATCH:
