@@ -8,7 +8,8 @@ import re
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from django.db import IntegrityError, OperationalError, connection
@@ -32,11 +33,17 @@ LOCK_TIMEOUT_MS = 1000
 ANSWERED_ONCE = "flagship_answer_once"
 REQUIRED_UNDER = ("/v1/builds", "/v1/credits")
 _PRINTABLE = re.compile(r"[\x20-\x7e]{16,255}")
-_FREE = (True, False)
 _QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
 
-_CLAIM = "SELECT true, kept.* FROM flagship_claim_key(%s, %s) AS kept"
-_CLAIM_SIGNED = "SELECT * FROM flagship_claim_signed_key(%s, %s, %s, %s, %s, %s, %s)"
+# A row whether there is an answer or not: when the transaction began, to the second, is in it.
+_CLAIM = """
+SELECT floor(extract(epoch FROM now()))::bigint, true, kept.*
+FROM (SELECT) AS one LEFT JOIN flagship_claim_key(%s, %s) AS kept ON true
+"""
+_CLAIM_SIGNED = """
+SELECT floor(extract(epoch FROM now()))::bigint, kept.*
+FROM flagship_claim_signed_key(%s, %s, %s, %s, %s, %s, %s) AS kept
+"""
 _STORE = "SELECT flagship_store_answer(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
 
 
@@ -111,13 +118,24 @@ def cache_answer(*, claim: Claim, answer: StoredAnswer) -> None:
     answer_cache().put(claim, answer)
 
 
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A key that a transaction has taken: its answer, if it has one.
+
+    An answer that this transaction stores is kept until `expires_at`, told to the second.
+    """
+
+    answer: StoredAnswer | None
+    expires_at: datetime
+
+
 @contextmanager
 def claimed_key(
     *, claim: Claim, use: Use | None = None, known: KnownCaller | None = None
-) -> Iterator[StoredAnswer | None]:
-    """Make the block the request's transaction, which takes the key as it begins; yield its answer.
+) -> Iterator[Hold]:
+    """Make the block the request's transaction, which takes the key as it begins.
 
-    None means that the key is this transaction's until it ends. A twin that holds it is waited
+    Without an answer the key is this transaction's until it ends. A twin that holds it is waited
     for, up to the lock timeout, which stays in force for the transaction. The nonce of a signed
     request (`use`) is used up by the same statement, before the key is looked at, and before that
     its caller is confirmed (`known`). Costs no round trip of its own, unless there is an answer.
@@ -133,15 +151,18 @@ def claimed_key(
             if is_lock_timeout(error):
                 raise IdempotencyKeyInUse from error
             raise
-        is_fresh, is_answered = (found[0][0] == b"t", found[0][1] is not None) if found else _FREE
-        if use and not is_fresh:
+        began_s, is_fresh, fingerprint = found[0][:3]
+        if use and is_fresh != b"t":
             refuse_replay(use=use)
-        answer = _answer(claim) if is_answered else None
-        yield None if answer is None else _same_request(claim, answer)
+        answer = None if fingerprint is None else _answer(claim)
+        yield Hold(
+            None if answer is None else _same_request(claim, answer),
+            datetime.fromtimestamp(int(began_s or 0) + KEPT_S, UTC),
+        )
 
 
 def _written_claim(claim: Claim, use: Use | None) -> str:
-    """Ask whether the nonce was new, and for the columns of the answer, if any."""
+    """Ask when it is, whether the nonce was new, and for the columns of the answer, if any."""
     asked: list[Any] = [claim.key_hash, LOCK_TIMEOUT_MS]
     if use is None:
         return written(_CLAIM, asked)
@@ -151,11 +172,11 @@ def _written_claim(claim: Claim, use: Use | None) -> str:
 def _answer(claim: Claim) -> StoredAnswer | None:
     """Read the answer with its types; None where its 24 hours are over by now."""
     found = run(_CLAIM, [claim.key_hash, LOCK_TIMEOUT_MS])
-    return answer_of(found[0][1:]) if found else None
+    return None if found[0][2] is None else answer_of(found[0][2:])
 
 
-def store_answer(*, claim: Claim, status: int, headers: dict[str, str], body: bytes) -> datetime:
-    """Store a 2xx answer and commit, in one round trip; return when it expires.
+def store_answer(*, claim: Claim, status: int, headers: dict[str, str], body: bytes) -> None:
+    """Store a 2xx answer and commit, in one round trip.
 
     The primary key decides, whoever held the lock: an answer that is still good is not replaced.
 
@@ -167,12 +188,11 @@ def store_answer(*, claim: Claim, status: int, headers: dict[str, str], body: by
         *(claim.request_id, status, json.dumps(headers), body, KEPT_S),
     )
     try:
-        expires_at: datetime = run_and_commit(written(_STORE, values))[0][0]
+        run_and_commit(written(_STORE, values))
     except IntegrityError as error:
         if constraint_of(error) == ANSWERED_ONCE:
             raise IdempotencyKeyInUse from error
         raise
-    return expires_at
 
 
 def prune_idempotency(*, limit: int = 5000) -> int:

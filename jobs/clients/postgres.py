@@ -101,21 +101,16 @@ def run_together(*statements: bytes) -> list[list[bytes | None]]:
         ]
 
 
-def run_and_commit(statement: str) -> list[tuple[Any, ...]]:
-    """Run the last statement of a transaction and end that in one round trip; return its rows.
+def run_and_commit(statement: str) -> None:
+    """Run the last statement of a transaction and end that, in one round trip.
 
-    `statement` is whole (`written`). One that fails commits nothing; and within another
-    transaction, or a savepoint, it is a statement like any other. Django, which commits next,
-    finds nothing left to do but what waits for the commit.
+    `statement` is whole (`written`); what it returns is not read. One that fails commits nothing;
+    and within another transaction, or a savepoint, it is a statement like any other. Django, which
+    commits next, finds nothing left to do but what waits for the commit.
     Raises: django.db.DatabaseError and its subclasses, of the commit's too.
     """
-    wrapper = _wrapper()
-    if len(wrapper.atomic_blocks) != 1 or _LATER in wrapper.connection.__dict__:
-        return run(statement)
-    with wrapper.wrap_database_errors:
-        cursor = psycopg.ClientCursor(wrapper.connection)
-        cursor.execute(cast(Any, f"{statement}; COMMIT"))
-        return cursor.fetchall()
+    is_whole = len(_wrapper().atomic_blocks) == 1
+    run_together(*take_later(), statement.encode(), *([b"COMMIT"] if is_whole else []))
 
 
 def written(statement: str, parameters: Sequence[Any]) -> str:
@@ -226,8 +221,28 @@ def one_transaction() -> Iterator[None]:
         wrapper.autocommit = True
         wrapper.atomic_blocks.clear()
         wrapper.savepoint_ids.clear()
+        if wrapper.closed_in_transaction:
+            # By the block: the server rolls back, and the next statement gets another connection.
+            wrapper.connection = None
         _roll_back_if_open(wrapper)
     wrapper.run_and_clear_commit_hooks()
+
+
+@contextmanager
+def begun_transaction() -> Iterator[None]:
+    """Make the block one transaction that the caller begins and this commits.
+
+    As `one_transaction`, for a block that does not always say by itself that it is done: what is
+    left open at its end is committed, unless it is marked to be rolled back.
+    Raises: django.db.DatabaseError and its subclasses, of the commit.
+    """
+    wrapper: Any = connections[DEFAULT_DB_ALIAS]
+    # As Django does before a transaction; at most once in a request.
+    wrapper.close_if_health_check_failed()
+    with one_transaction():
+        yield
+        if not wrapper.needs_rollback and not is_idle():
+            run_together(*take_later(), b"COMMIT")
 
 
 def _roll_back_if_open(wrapper: Any) -> None:

@@ -17,7 +17,14 @@ from typing import Final
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, Error, connections, transaction
 
-from jobs.clients.postgres import is_idle, is_in_error, kept, literal, run_together
+from jobs.clients.postgres import (
+    begun_transaction,
+    is_idle,
+    is_in_error,
+    kept,
+    literal,
+    run_together,
+)
 
 SETTING: Final = "flagship.organization"
 NOBODY: Final = uuid.UUID(int=0)
@@ -69,15 +76,16 @@ def inside(organization_id: uuid.UUID, *, first: str = "") -> Iterator[Rows]:
     """
     role = settings.DATABASE_TENANT_ROLE
     sight = _Sight(role, str(organization_id))
-    if connections[DEFAULT_DB_ALIAS].in_atomic_block and _sight() == sight:
+    is_part = connections[DEFAULT_DB_ALIAS].in_atomic_block
+    if is_part and _sight() == sight:
         yield _run_first(first)
         return
-    with transaction.atomic():
-        if not role:
+    if not role:
+        with transaction.atomic():
             yield _run_first(first)
-            return
-        with _seeing(sight, first) as rows:
-            yield rows
+        return
+    with transaction.atomic() if is_part else begun_transaction(), _seeing(sight, first) as rows:
+        yield rows
 
 
 @contextmanager

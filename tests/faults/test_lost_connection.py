@@ -21,3 +21,13 @@ def test_one_transaction__whose_connection_breaks__tells_that_it_is_lost() -> No
     assert is_lost(raised.value)
     connection.close()
     assert run_together(b"SELECT 1") == [[b"1"]]
+
+
+@pytest.mark.usefixtures("live_db")
+def test_one_transaction__whose_connection_its_block_closed__leaves_one_that_works() -> None:
+    # P08: a handler may do that; the slot has other jobs to run.
+    with one_transaction():
+        run_together(b"BEGIN", b"SELECT 1")
+        connection.close()
+
+    assert run_together(b"SELECT 1") == [[b"1"]]

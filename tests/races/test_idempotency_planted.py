@@ -18,6 +18,7 @@ from django.test import Client
 from flagship.models import IdempotencyRecord
 from flagship.models.idempotency import Claim
 from flagship.models.signature import Use
+from flagship.services.idempotency import Hold
 from flagship.services.known_callers import KnownCaller, inside_as
 from jobs.models import Job
 from tests.clients import ApiCaller, make_client
@@ -61,10 +62,10 @@ def race(rounds: int = ROUNDS) -> Counter[str]:
 
 
 @contextmanager
-def unclaimed(*, claim: Claim, use: Use | None, known: KnownCaller | None) -> Iterator[None]:
+def unclaimed(*, claim: Claim, use: Use | None, known: KnownCaller | None) -> Iterator[Hold]:
     """Begin the request's transaction, and look at no key."""
     with inside_as(known, claim.organization_id):
-        yield None
+        yield Hold(None, datetime.now(UTC))
 
 
 def test_key__raced_in_one_process__is_done_once(live_db: None) -> None:
@@ -102,7 +103,7 @@ def test_key__with_neither_lock_nor_row__is_seen_to_be_done_twice(
 ) -> None:
     # P02: the race sees.
     monkeypatch.setattr(f"{MIDDLEWARE}.claimed_key", unclaimed)
-    monkeypatch.setattr(f"{MIDDLEWARE}.store_answer", lambda **_: datetime.now(UTC))
+    monkeypatch.setattr(f"{MIDDLEWARE}.store_answer", lambda **_: None)
 
     with pytest.raises(AssertionError, match="effects of one key"):
         race()

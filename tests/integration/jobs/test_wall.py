@@ -118,6 +118,51 @@ def test_inside__rolled_back__has_changed_nothing(organization: Organization) ->
     assert seen() == ALL
 
 
+def test_inside__committed__has_done_what_waited_for_it(organization: Organization) -> None:
+    # P24, W-04
+    told: list[str] = []
+    with inside(organization.id):
+        Organization.objects.update(name="Changed")
+        transaction.on_commit(lambda: told.append(Organization.objects.get(name="Changed").name))
+        assert told == []
+
+    assert told == ["Changed"]
+
+
+def test_inside__whose_commit_fails__says_so_and_has_changed_nothing(
+    organization: Organization,
+) -> None:
+    # P24, W-04: a foreign key is looked at when all is done.
+    told: list[str] = []
+    with pytest.raises(IntegrityError), inside(organization.id):
+        with connection.cursor() as cursor, outside():
+            cursor.execute(
+                "CREATE TEMPORARY TABLE one (id int UNIQUE DEFERRABLE INITIALLY DEFERRED)"
+            )
+            cursor.execute("INSERT INTO one VALUES (1), (1)")
+        transaction.on_commit(lambda: told.append("committed"))
+        Organization.objects.update(name="Changed")
+
+    assert (Organization.objects.filter(name="Changed").count(), told) == (0, [])
+    assert seen() == ALL
+
+
+def test_inside__whose_connection_was_closed__leaves_one_that_works(
+    organization: Organization,
+) -> None:
+    # P24: what the block had done is gone with it, and nothing that waited for a commit is done.
+    told: list[str] = []
+    with inside(organization.id):
+        Organization.objects.update(name="Changed")
+        transaction.on_commit(lambda: told.append("committed"))
+        connection.close()
+
+    assert (seen(), told) == (ALL, [])
+    assert not Organization.objects.filter(name="Changed").exists()
+    with inside(organization.id):
+        assert seen() == ONE
+
+
 def test_inside__in_another_thread__is_nothing(organization: Organization) -> None:
     # P24: a connection belongs to a thread, and so does what it sees.
     found: list[Any] = []
