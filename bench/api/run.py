@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import statistics
@@ -25,7 +26,8 @@ from bench.api.servers import STACKS, Ports, served
 BUILDS: Final = 4_000
 ROUNDS: Final = 3
 ASKED: Final = 30
-QUICK: Final = {"builds": 1_000, "rounds": 2, "asked": 6}
+SPAN_S: Final = 6.0
+QUICK: Final = {"builds": 1_000, "rounds": 2, "asked": 6, "span": 0.0}
 WARMING: Final = 2
 BAR_MS: Final = 200.0
 BAR_SHARE: Final = 0.5
@@ -52,7 +54,7 @@ def main(options: Sequence[str] = ()) -> None:
         log = Path(os.environ["FLAGSHIP_HOME"]) / "api.log"
         ports = {name: stack.enter_context(served(name, log)) for name in STACKS}
         names = [name for name in CASES if not chosen.only or any(o in name for o in chosen.only)]
-        cells = [_measure(name, ground, ports, chosen.rounds, chosen.asked) for name in names]
+        cells = [_measure(name, ground, ports, chosen) for name in names]
         took_s = time.monotonic() - started
     told = {
         "at": datetime.now(UTC).strftime("%Y-%m-%d %H:%M"),
@@ -61,6 +63,7 @@ def main(options: Sequence[str] = ()) -> None:
         "clients": CLIENTS,
         "builds": chosen.builds,
         "rounds": chosen.rounds,
+        "span_s": chosen.span,
         "seconds": round(took_s),
         "cells": cells,
         "met": all(cell["met"] for cell in cells),
@@ -82,10 +85,12 @@ def _parse(options: Sequence[str]) -> argparse.Namespace:
         "--only", nargs="+", default=[], help="operations that contain one of these"
     )
     parser.add_argument("--builds", type=int, help="ended builds of the history")
-    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--rounds", type=int, help="at least so many of each operation")
+    parser.add_argument("--span", type=float, help="more rounds, until both took so many seconds")
     parser.add_argument("--asked", type=int, help="requests of a client in a round")
     chosen = parser.parse_args(options)
-    usual = QUICK if chosen.quick else {"builds": BUILDS, "rounds": ROUNDS, "asked": ASKED}
+    full = {"builds": BUILDS, "rounds": ROUNDS, "asked": ASKED, "span": SPAN_S}
+    usual = QUICK if chosen.quick else full
     for name, value in usual.items():
         if getattr(chosen, name) is None:
             setattr(chosen, name, value)
@@ -93,16 +98,23 @@ def _parse(options: Sequence[str]) -> argparse.Namespace:
 
 
 def _measure(
-    name: str, ground: Ground, ports: dict[str, Ports], rounds: int, asked: int
+    name: str, ground: Ground, ports: dict[str, Ports], chosen: argparse.Namespace
 ) -> dict[str, Any]:
-    """Measure one operation; milliseconds over all rounds, rates as medians of the rounds."""
+    """Measure one operation; milliseconds over all rounds, rates as medians of the rounds.
+
+    A round of a cheap operation is over in a third of a second, which says more of the machine's
+    moment than of the operation: those are asked in more rounds.
+    """
     samples: dict[str, list[float]] = {which: [] for which in STACKS}
     rates: dict[str, list[float]] = {which: [] for which in STACKS}
     for which in STACKS:
         _cell(name, ground, ports[which], WARMING)
-    for turn in range(rounds):
+    for turn in itertools.count():
+        spent_s = min(sum(each) for each in samples.values()) / CLIENTS / 1000
+        if turn >= chosen.rounds and spent_s >= chosen.span:
+            break
         for which in list(STACKS)[:: 1 if turn % 2 == 0 else -1]:
-            taken = _cell(name, ground, ports[which], asked)
+            taken = _cell(name, ground, ports[which], chosen.asked)
             samples[which] += taken
             # What these clients get when each asks again as soon as it is answered.
             rates[which].append(1000 * CLIENTS / statistics.fmean(taken))
