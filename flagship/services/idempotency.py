@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from django.db import IntegrityError, OperationalError, connection
 
@@ -157,7 +157,7 @@ def claimed_key(
         answer = None if fingerprint is None else _answer(claim)
         yield Hold(
             None if answer is None else _same_request(claim, answer),
-            datetime.fromtimestamp(int(began_s or 0) + KEPT_S, UTC),
+            datetime.fromtimestamp(int(cast(bytes, began_s)) + KEPT_S, UTC),
         )
 
 
