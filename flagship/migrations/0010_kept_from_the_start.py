@@ -1,7 +1,7 @@
 from django.db import migrations
 
-# An answer is kept from the beginning of its transaction, as its `created_at` is: the request knows
-# until when before it stores the answer, and need not ask.
+# An answer is kept from the beginning of its transaction: the request is told when that was as it
+# takes its key, and need not ask until when the answer is kept as it stores it.
 FORWARD = """
 CREATE OR REPLACE FUNCTION flagship_store_answer(
     p_key_hash bytea, p_organization_id uuid, p_method text, p_route text, p_fingerprint bytea,
