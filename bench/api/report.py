@@ -23,8 +23,8 @@ def report(told: dict[str, Any], *, bar_ms: float, bar_share: float) -> str:
     thin = [cell for cell in asked if cell["share"] < bar_share]
     return (
         f"{told['at']}, {told['machine']}; load average {told['load']:.1f}\n"
-        f"{told['clients']} clients; {told['builds']:,} ended builds; {told['rounds']} rounds in"
-        f" {told['seconds']} s\n\n{table(rows)}\n\n"
+        f"{told['clients']} clients; {told['builds']:,} ended builds; {told['rounds']} rounds or"
+        f" more, {told['seconds']} s\n\n{table(rows)}\n\n"
         f"P95 under {bar_ms:g} ms: {_verdict(slow)}\n"
         f"at least {bar_share:g} of the bare view's rate: {_verdict(thin)}"
     )

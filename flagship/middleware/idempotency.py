@@ -17,10 +17,9 @@ from flagship.errors.translate import refusal_for
 from flagship.middleware.body import buffered_body
 from flagship.middleware.routes import Route, current, is_mutation, route_of
 from flagship.middleware.wall import known_caller_of, transaction_of
-from flagship.models.idempotency import Claim, StoredAnswer
+from flagship.models.idempotency import Claim, ClaimedKey, StoredAnswer
 from flagship.selectors.caller import client_of, signature_use_of
 from flagship.services.idempotency import (
-    Hold,
     bare_key,
     cache_answer,
     cached_answer,
@@ -82,11 +81,11 @@ class IdempotencyMiddleware:
         stored = None if use else cached_answer(claim=claim)
         if stored is not None:
             return replay(claim, stored, "cache")
-        with claimed_key(claim=claim, use=use, known=known_caller_of(request)) as hold:
-            if hold.answer is None:
-                return store(claim, hold, self._work(request))
-        cache_answer(claim=claim, answer=hold.answer)
-        return replay(claim, hold.answer, "database")
+        with claimed_key(claim=claim, use=use, known=known_caller_of(request)) as key:
+            if key.answer is None:
+                return store(claim, key, self._work(request))
+        cache_answer(claim=claim, answer=key.answer)
+        return replay(claim, key.answer, "database")
 
     def _work(self, request: HttpRequest) -> HttpResponse:
         """Run the view; all of it is undone unless it answers with a 2xx."""
@@ -101,7 +100,7 @@ def is_success(response: HttpResponse) -> bool:
     return 200 <= response.status_code < 300
 
 
-def store(claim: Claim, hold: Hold, response: HttpResponse) -> HttpResponse:
+def store(claim: Claim, key: ClaimedKey, response: HttpResponse) -> HttpResponse:
     """Store a success under its key, and tell until when it is kept."""
     if is_success(response):
         store_answer(
@@ -110,7 +109,7 @@ def store(claim: Claim, hold: Hold, response: HttpResponse) -> HttpResponse:
             headers={name: response[name] for name in KEPT_HEADERS if name in response},
             body=response.content,
         )
-        response["Idempotency-Expires"] = _written(hold.expires_at)
+        response["Idempotency-Expires"] = _written(key.expires_at)
     return response
 
 

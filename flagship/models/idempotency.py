@@ -78,3 +78,14 @@ class StoredAnswer:
     body: bytes
     created_at: datetime
     expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedKey:
+    """A key that a transaction has taken: its answer, if it has one.
+
+    An answer that this transaction stores is kept until `expires_at`, told to the second.
+    """
+
+    answer: StoredAnswer | None
+    expires_at: datetime

@@ -8,7 +8,6 @@ import re
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -21,7 +20,7 @@ from flagship.errors.idempotency import (
     IdempotencyKeyReused,
 )
 from flagship.errors.translate import is_lock_timeout
-from flagship.models.idempotency import Claim, StoredAnswer
+from flagship.models.idempotency import Claim, ClaimedKey, StoredAnswer
 from flagship.models.signature import Use
 from flagship.selectors.idempotency import answer_of, key_hash_of
 from flagship.services.known_callers import KnownCaller, inside_as
@@ -118,21 +117,10 @@ def cache_answer(*, claim: Claim, answer: StoredAnswer) -> None:
     answer_cache().put(claim, answer)
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """A key that a transaction has taken: its answer, if it has one.
-
-    An answer that this transaction stores is kept until `expires_at`, told to the second.
-    """
-
-    answer: StoredAnswer | None
-    expires_at: datetime
-
-
 @contextmanager
 def claimed_key(
     *, claim: Claim, use: Use | None = None, known: KnownCaller | None = None
-) -> Iterator[Hold]:
+) -> Iterator[ClaimedKey]:
     """Make the block the request's transaction, which takes the key as it begins.
 
     Without an answer the key is this transaction's until it ends. A twin that holds it is waited
@@ -155,7 +143,7 @@ def claimed_key(
         if use and is_fresh != b"t":
             refuse_replay(use=use)
         answer = None if fingerprint is None else _answer(claim)
-        yield Hold(
+        yield ClaimedKey(
             None if answer is None else _same_request(claim, answer),
             datetime.fromtimestamp(int(cast(bytes, began_s)) + KEPT_S, UTC),
         )

@@ -105,8 +105,8 @@ def run_and_commit(statement: str) -> None:
     """Run the last statement of a transaction and end that, in one round trip.
 
     `statement` is whole (`written`); what it returns is not read. One that fails commits nothing;
-    and within another transaction, or a savepoint, it is a statement like any other. Django, which
-    commits next, finds nothing left to do but what waits for the commit.
+    and within another transaction, or a savepoint, it is a statement like any other. The block
+    that commits next finds nothing left to do but what waits for the commit.
     Raises: django.db.DatabaseError and its subclasses, of the commit's too.
     """
     is_whole = len(_wrapper().atomic_blocks) == 1
@@ -223,7 +223,7 @@ def one_transaction() -> Iterator[None]:
         wrapper.savepoint_ids.clear()
         if wrapper.closed_in_transaction:
             # By the block: the server rolls back, and the next statement gets another connection.
-            wrapper.connection = None
+            wrapper.connection, wrapper.run_on_commit = None, []
         _roll_back_if_open(wrapper)
     wrapper.run_and_clear_commit_hooks()
 

@@ -16,9 +16,8 @@ import pytest
 from django.test import Client
 
 from flagship.models import IdempotencyRecord
-from flagship.models.idempotency import Claim
+from flagship.models.idempotency import Claim, ClaimedKey
 from flagship.models.signature import Use
-from flagship.services.idempotency import Hold
 from flagship.services.known_callers import KnownCaller, inside_as
 from jobs.models import Job
 from tests.clients import ApiCaller, make_client
@@ -62,10 +61,10 @@ def race(rounds: int = ROUNDS) -> Counter[str]:
 
 
 @contextmanager
-def unclaimed(*, claim: Claim, use: Use | None, known: KnownCaller | None) -> Iterator[Hold]:
+def unclaimed(*, claim: Claim, use: Use | None, known: KnownCaller | None) -> Iterator[ClaimedKey]:
     """Begin the request's transaction, and look at no key."""
     with inside_as(known, claim.organization_id):
-        yield Hold(None, datetime.now(UTC))
+        yield ClaimedKey(None, datetime.now(UTC))
 
 
 def test_key__raced_in_one_process__is_done_once(live_db: None) -> None:

@@ -132,7 +132,7 @@ def test_inside__committed__has_done_what_waited_for_it(organization: Organizati
 def test_inside__whose_commit_fails__says_so_and_has_changed_nothing(
     organization: Organization,
 ) -> None:
-    # P24, W-04: a foreign key is looked at when all is done.
+    # P24, W-04: what is deferred is looked at when all else is done.
     told: list[str] = []
     with pytest.raises(IntegrityError), inside(organization.id):
         with connection.cursor() as cursor, outside():
@@ -142,7 +142,10 @@ def test_inside__whose_commit_fails__says_so_and_has_changed_nothing(
             cursor.execute("INSERT INTO one VALUES (1), (1)")
         transaction.on_commit(lambda: told.append("committed"))
         Organization.objects.update(name="Changed")
+        assert Organization.objects.get().name == "Changed"
+        is_reached = True
 
+    assert is_reached
     assert (Organization.objects.filter(name="Changed").count(), told) == (0, [])
     assert seen() == ALL
 
@@ -156,6 +159,7 @@ def test_inside__whose_connection_was_closed__leaves_one_that_works(
         Organization.objects.update(name="Changed")
         transaction.on_commit(lambda: told.append("committed"))
         connection.close()
+        transaction.on_commit(lambda: told.append("closed"))
 
     assert (seen(), told) == (ALL, [])
     assert not Organization.objects.filter(name="Changed").exists()
